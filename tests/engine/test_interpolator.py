@@ -1,0 +1,154 @@
+"""Frames between two frames: sizes, times, paths, channel order, precision, errors."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+import vfimamba_cli.engine.interpolator as module
+from vfimamba_cli.engine.interpolator import Interpolator, auto_flow_scale, choose_device
+from vfimamba_cli.engine.paths import PathOptions
+from vfimamba_cli.engine.precision import cast
+from vfimamba_cli.errors import DeviceError
+from vfimamba_cli.model.config import TINY
+from vfimamba_cli.model.registry import ModelSpec
+
+HALF = [Fraction(1, 2)]
+
+
+def tiny(**facts):
+    return ModelSpec(name="tiny", config=TINY, **{"arbitrary_time": True, **facts}).build()
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (17, 33), (32, 48), (50, 31)])
+def test_any_size_comes_back_in_its_size(height, width):
+    engine = Interpolator(tiny(), device="cpu", scan="chunked")
+    out = engine.interpolate(*torch.rand(2, 2, 3, height, width), [0.25, 0.5, 0.75])
+    assert out.shape == (3, 2, 3, height, width)
+    assert out.dtype == torch.float32
+    assert 0 <= out.min() <= out.max() <= 1
+
+
+@pytest.mark.parametrize("refine_at", ["flow", "full"])
+@pytest.mark.parametrize("flow_scale", [1, 0.5, 0.25])
+def test_every_path_takes_a_size_that_needs_padding(flow_scale, refine_at):
+    engine = Interpolator(
+        tiny(), device="cpu", scan="chunked", flow_scale=flow_scale, refine_at=refine_at, tta=True
+    )
+    assert engine.interpolate(*torch.rand(2, 1, 3, 70, 90), HALF).shape == (1, 1, 3, 70, 90)
+
+
+def test_a_checkpoint_trained_on_bgr_is_fed_bgr_and_answers_in_rgb():
+    torch.manual_seed(3)
+    rgb = tiny()
+    bgr = tiny(channel_order="bgr")
+    bgr.load_state_dict(rgb.state_dict())
+    first, second = torch.rand(2, 1, 3, 32, 32)
+    swapped = Interpolator(bgr, device="cpu", scan="chunked").interpolate(
+        first.flip(1), second.flip(1), HALF
+    )
+    plain = Interpolator(rgb, device="cpu", scan="chunked").interpolate(first, second, HALF)
+    assert torch.equal(swapped.flip(2), plain)
+
+
+def test_midpoint_weights_use_halving_and_others_do_not():
+    assert Interpolator(tiny(arbitrary_time=False), device="cpu").schedule == "halving"
+    assert Interpolator(tiny(), device="cpu").schedule == "direct"
+
+
+def test_halving_feeds_made_frames_back():
+    engine = Interpolator(tiny(arbitrary_time=False), device="cpu", scan="chunked")
+    first, second = torch.rand(2, 1, 3, 32, 32)
+    quarter, half = engine.interpolate(first, second, [0.25, 0.5])
+    assert torch.equal(engine.interpolate(first, half, HALF)[0], quarter)
+
+
+def test_the_model_given_is_not_changed():
+    model = tiny()
+    model.train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    Interpolator(model, device="cpu", dtype=torch.bfloat16)
+    assert model.training
+    assert all(p.requires_grad and p.dtype == torch.float32 for p in model.parameters())
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_decay_and_norms_stay_fp32_in_a_half_precision_network():
+    network = cast(tiny(), torch.float16)
+    kept = {name for name, p in network.named_parameters() if p.dtype == torch.float32}
+    block = "backbone.stages.3.blocks.0"
+    assert {f"{block}.mixer.A_logs", f"{block}.mixer.Ds", f"{block}.ln_1.weight"} <= kept
+    assert f"{block}.mixer.in_proj.weight" not in kept
+    assert "unet.conv.weight" not in kept
+
+
+def test_bfloat16_is_close_to_fp32():
+    model = tiny()
+    first, second = torch.rand(2, 1, 3, 48, 48)
+    exact, rounded = (
+        Interpolator(model, device="cpu", scan="chunked", dtype=dtype).interpolate(
+            first, second, HALF
+        )
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert 0 < (exact - rounded).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "scale"),
+    [(720, 1280, 1), (1281, 720, 0.5), (1440, 2560, 0.5), (2160, 3840, 0.25)],
+)
+def test_larger_frames_find_motion_at_a_smaller_size(height, width, scale):
+    assert auto_flow_scale(height, width) == scale
+
+
+@pytest.mark.parametrize(
+    ("shapes", "times", "message"),
+    [
+        (((1, 3, 8, 8), (1, 3, 8, 9)), [0.5], "one shape"),
+        (((1, 1, 8, 8), (1, 1, 8, 8)), [0.5], r"\(B, 3, H, W\)"),
+        (((1, 3, 8, 8), (1, 3, 8, 8)), [], "at least one"),
+        (((1, 3, 8, 8), (1, 3, 8, 8)), [1.0], r"lie in \(0, 1\)"),
+    ],
+)
+def test_input_that_makes_no_sense_is_refused(shapes, times, message):
+    engine = Interpolator(tiny(), device="cpu", scan="chunked")
+    with pytest.raises(ValueError, match=message):
+        engine.interpolate(*(torch.rand(s) for s in shapes), times)
+
+
+def test_options_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match="flow_scale"):
+        PathOptions(flow_scale=0.3)
+    with pytest.raises(ValueError, match="refine_at"):
+        PathOptions(refine_at="half")
+
+
+def test_a_device_asked_for_by_name_is_never_replaced(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="0 usable CUDA devices"):
+        choose_device("cuda")
+    with pytest.raises(DeviceError, match="'gpu'"):
+        choose_device("gpu")
+    with pytest.raises(DeviceError, match="not supported"):
+        choose_device("meta")
+
+
+def test_too_little_memory_says_for_what_and_what_to_do(monkeypatch):
+    def predict(*_):
+        raise torch.OutOfMemoryError("tried to allocate 20 GiB")
+
+    monkeypatch.setattr(module, "predict", predict)
+    engine = Interpolator(tiny(), device="cpu", scan="chunked")
+    with pytest.raises(DeviceError, match="frames of 8x6: tried to allocate 20 GiB") as caught:
+        engine.interpolate(*torch.rand(2, 1, 3, 6, 8), HALF)
+    assert "--device cpu" in caught.value.hint
+
+
+@pytest.mark.gpu
+def test_fp16_on_a_gpu_is_close_to_fp32_on_the_cpu():
+    model = tiny()
+    first, second = torch.rand(2, 1, 3, 96, 128)
+    exact = Interpolator(model, device="cpu").interpolate(first, second, [0.25, 0.5])
+    fast = Interpolator(model, device="cuda").interpolate(first, second, [0.25, 0.5])
+    assert (exact - fast.cpu()).abs().mean() < 2e-3

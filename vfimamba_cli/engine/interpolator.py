@@ -1,0 +1,196 @@
+"""Tensors in, tensors out: frames between two frames, of any size, on any device.
+
+B batch, T timesteps, H x W pixels.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from vfimamba_cli.engine.padding import Padding
+from vfimamba_cli.engine.paths import PathOptions, RefineAt, predict
+from vfimamba_cli.engine.precision import cast, default_dtype
+from vfimamba_cli.engine.schedule import halve
+from vfimamba_cli.errors import DeviceError
+from vfimamba_cli.ops.scan import choose_backend
+
+Schedule = Literal["auto", "direct", "halving"]
+
+
+def auto_flow_scale(height: int, width: int) -> float:
+    """Motion of larger frames is found at a smaller size, as published for 2K and 4K."""
+    longest = max(height, width)
+    if longest <= 1280:
+        return 1.0
+    return 0.5 if longest <= 2560 else 0.25
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is a device, else the CPU.
+
+    Raises:
+        DeviceError: when a device asked for by name is not here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(
+            f"No such kind of device: {name!r}", hint="Use auto, cpu, cuda or cuda:N"
+        ) from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise DeviceError(
+                f"Device {name} was asked for, this machine has {count} usable CUDA devices",
+                hint="Use --device cpu, or check the driver with nvidia-smi",
+            )
+    elif device.type != "cpu":
+        raise DeviceError(
+            f"Device {name} is not supported: only cpu and cuda are",
+            hint="Use auto, cpu, cuda or cuda:N",
+        )
+    return device
+
+
+class Interpolator:
+    """Makes the frames between two frames.
+
+    Attributes:
+        device, dtype, backend: what was chosen.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        device: str | torch.device = "auto",
+        dtype: torch.dtype | None = None,
+        scan: str = "auto",
+        flow_scale: float | Literal["auto"] = "auto",
+        refine_at: RefineAt = "flow",
+        local: bool = True,
+        tta: bool = False,
+        schedule: Schedule = "auto",
+    ) -> None:
+        """Prepare a copy of `model` for inference; the one given is not changed.
+
+        Args:
+            model: a network with its `spec`, as `load_model` returns it.
+            device: auto, cpu, cuda or cuda:N.
+            dtype: of weights and activations; fp16 on CUDA and fp32 on the CPU if none.
+            scan: auto, or the name of a backend, which is then never replaced.
+            flow_scale: auto, 1, 0.5 or 0.25: size at which motion is found.
+            refine_at: where the local blocks run, see `PathOptions`.
+            local: whether they run.
+            tta: average with the pair rotated by 180 degrees, at twice the time.
+            schedule: `direct` asks the network for every time, `halving` only for middles;
+                auto is direct where the weights were trained for it.
+
+        Raises:
+            DeviceError: when the device or the scan backend cannot run here.
+        """
+        self.device = choose_device(str(device))
+        self.dtype = dtype or default_dtype(self.device)
+        self.backend = choose_backend(scan, self.device)
+        self.spec = model.spec
+        if schedule == "auto":
+            schedule = "direct" if self.spec.arbitrary_time else "halving"
+        self.schedule: Schedule = schedule
+        self.flow_scale = flow_scale
+        self.options = PathOptions(refine_at=refine_at, local=local, tta=tta)
+        network = copy.deepcopy(model).eval().requires_grad_(False)
+        network.use_scan(self.backend)
+        network = cast(network, self.dtype).to(self.device)
+        self.model: Any = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def options_for(self, height: int, width: int) -> PathOptions:
+        """The path's options for frames of this size, in pixels."""
+        scale = self.flow_scale
+        if scale == "auto":
+            scale = auto_flow_scale(height, width)
+        return PathOptions(
+            flow_scale=scale,
+            refine_at=self.options.refine_at,
+            local=self.options.local,
+            tta=self.options.tta,
+        )
+
+    @torch.inference_mode()
+    def interpolate(
+        self, first: Tensor, second: Tensor, timesteps: Sequence[Fraction | float]
+    ) -> Tensor:
+        """The frames at `timesteps` between `first` (t = 0) and `second` (t = 1).
+
+        Args:
+            first, second: (B, 3, H, W) R'G'B' in [0, 1], any size, any device.
+            timesteps: in (0, 1); for the halving schedule k / 2^n.
+
+        Returns:
+            (T, B, 3, H, W) fp32 in [0, 1], on the interpolator's device.
+
+        Raises:
+            ValueError: on shapes or timesteps that cannot be.
+            DeviceError: when the device's memory does not suffice.
+        """
+        times = [Fraction(t) for t in timesteps]
+        check(first, second, times)
+        height, width = first.shape[-2:]
+        options = self.options_for(height, width)
+        padding = Padding.to_multiple(
+            height, width, round(self.model.multiple_of / options.flow_scale)
+        )
+        with memory_errors(self.device, height, width):
+            a, b = (self.prepare(frame, padding) for frame in (first, second))
+            if self.schedule == "direct":
+                pictures = predict(
+                    self.model, torch.stack((a, b)), [float(t) for t in times], options
+                )
+            else:
+                made = halve(a, b, times, lambda x, y: self.middle(x, y, options))
+                pictures = [made[t] for t in times]
+            return torch.stack([self.finish(picture, padding) for picture in pictures])
+
+    def middle(self, first: Tensor, second: Tensor, options: PathOptions) -> Tensor:
+        """Half-way between two padded (B, 3, H, W) frames in the network's channel order."""
+        return predict(self.model, torch.stack((first, second)), [0.5], options)[0]
+
+    def prepare(self, frame: Tensor, padding: Padding) -> Tensor:
+        """On the device, in fp32, padded, in the network's channel order."""
+        frame = padding.add(frame.to(self.device, torch.float32))
+        return frame.flip(1) if self.spec.channel_order == "bgr" else frame
+
+    def finish(self, picture: Tensor, padding: Padding) -> Tensor:
+        """Undoes `prepare` on the result."""
+        picture = padding.remove(picture)
+        return picture.flip(1) if self.spec.channel_order == "bgr" else picture
+
+
+def check(first: Tensor, second: Tensor, times: Sequence[Fraction]) -> None:
+    """Raises ValueError on frames or times that `interpolate` cannot take."""
+    if first.shape != second.shape:
+        raise ValueError(f"both frames must be of one shape, got {first.shape}, {second.shape}")
+    if first.dim() != 4 or first.shape[1] != 3 or 0 in first.shape:
+        raise ValueError(f"frames must be (B, 3, H, W), got {tuple(first.shape)}")
+    if not times:
+        raise ValueError("timesteps must name at least one time")
+    if outside := [t for t in times if not 0 < t < 1]:
+        raise ValueError(f"timesteps must lie in (0, 1), got {outside[0]}")
+
+
+@contextmanager
+def memory_errors(device: torch.device, height: int, width: int) -> Iterator[None]:
+    """Turns the device's out-of-memory into an error that says what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"{device} has too little memory for frames of {width}x{height}: {error}",
+            hint="Close other programs that use it, use --device cpu, or scale the video down",
+        ) from error

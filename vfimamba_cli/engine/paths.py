@@ -1,0 +1,103 @@
+"""The two published multi-scale paths, as compositions of a network's four calls.
+
+F = 2 frames, B batch, H x W pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vfimamba_cli.model.interface import Features, InterpolationModel, Motion
+from vfimamba_cli.ops.resize import resize, resize_flow
+
+RefineAt = Literal["flow", "full"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathOptions:
+    """How motion is found.
+
+    Attributes:
+        flow_scale: size at which motion is estimated, 1, 0.5 or 0.25 of the frame.
+        refine_at: where the local blocks run: at the flow's size (published for X-TEST) or on
+            the full frame (published for SNU-FILM and Xiph). The same at flow scale 1.
+        local: whether the local blocks run at all.
+        tta: average with the pair rotated by 180 degrees.
+    """
+
+    flow_scale: float = 1.0
+    refine_at: RefineAt = "flow"
+    local: bool = True
+    tta: bool = False
+
+    def __post_init__(self) -> None:
+        if self.flow_scale not in (1.0, 0.5, 0.25):
+            raise ValueError(f"flow_scale must be 1, 0.5 or 0.25, got {self.flow_scale}")
+        if self.refine_at not in ("flow", "full"):
+            raise ValueError(f"refine_at must be 'flow' or 'full', got {self.refine_at!r}")
+
+
+def predict(
+    model: InterpolationModel, frames: Tensor, times: Sequence[float], options: PathOptions
+) -> list[Tensor]:
+    """The pictures at `times`; features are computed once for all of them.
+
+    Args:
+        frames: (F, B, 3, H, W) in [0, 1], H and W multiples of `model.multiple_of / flow_scale`.
+
+    Returns:
+        One (B, 3, H, W) fp32 in [0, 1] per time.
+    """
+    pictures = predict_once(model, frames, times, options)
+    if not options.tta:
+        return pictures
+    rotated = predict_once(model, frames.flip((-1, -2)), times, options)
+    return [(a + b.flip((-1, -2))) / 2 for a, b in zip(pictures, rotated, strict=True)]
+
+
+def predict_once(
+    model: InterpolationModel, frames: Tensor, times: Sequence[float], options: PathOptions
+) -> list[Tensor]:
+    """`predict` without test-time augmentation."""
+    low = resize(frames.flatten(0, 1), options.flow_scale).unflatten(0, (2, -1))
+    features = model.encode(low)
+    motions = find_motions(model, low, features, times, options)
+    if options.flow_scale != 1:
+        features = model.encode(frames)
+    pictures = []
+    for motion in motions:
+        if options.local and options.refine_at == "full":
+            motion = model.refine_motion(frames, motion)
+        pictures.append(model.synthesize(frames, features, motion))
+    return pictures
+
+
+def find_motions(
+    model: InterpolationModel,
+    low: Tensor,
+    features: Features,
+    times: Sequence[float],
+    options: PathOptions,
+) -> list[Motion]:
+    """Motion of the full size, one per time, from frames of the flow's size.
+
+    Args:
+        low: (F, B, 3, h, w), the frames at `options.flow_scale`.
+        features: of `low`.
+    """
+    motions = []
+    for time in times:
+        t = torch.full((low.shape[1],), time, device=low.device)
+        motion = model.estimate_motion(low, features, t)
+        if options.local and options.refine_at == "flow":
+            motion = model.refine_motion(low, motion)
+        motions.append(enlarge(motion, 1 / options.flow_scale))
+    return motions
+
+
+def enlarge(motion: Motion, scale: float) -> Motion:
+    """Motion at `scale` times the size."""
+    return Motion(resize_flow(motion.flow, scale), resize(motion.mask, scale))

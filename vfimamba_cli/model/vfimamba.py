@@ -1,0 +1,147 @@
+"""VFIMamba: encode, estimate motion, refine motion, synthesize.
+
+F = 2 frames, B batch, C channels, H x W pixels (multiples of 16).
+
+Source: VFIMamba (arXiv 2407.02315).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from vfimamba_cli.model.backbone import Backbone
+from vfimamba_cli.model.config import ModelConfig
+from vfimamba_cli.model.flow import LocalBlock, MotionHead, merge, step, warp_both
+from vfimamba_cli.model.interface import Features, Motion, Prediction
+from vfimamba_cli.model.mixers import SS2D
+from vfimamba_cli.model.refine import UNet
+from vfimamba_cli.ops.resize import resize_flow
+from vfimamba_cli.ops.scan import Backend
+
+if TYPE_CHECKING:
+    from vfimamba_cli.model.registry import ModelSpec
+
+
+class VFIMamba(nn.Module):
+    """The whole network. Its four calls are the engine's; `forward` is the trainer's.
+
+    Attributes:
+        spec: what the weights say of themselves; set by `ModelSpec.build`.
+    """
+
+    spec: ModelSpec
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, channels = config.width, config.channels
+        self.backbone = Backbone(config)
+        self.heads = nn.ModuleList(
+            (
+                MotionHead(channels[4], 7, 4 * width, scale=16),
+                MotionHead(channels[3], 18, 4 * width, scale=8),
+            )
+        )
+        scales = (2, 1)[2 - config.local_blocks :]
+        self.local_blocks = nn.ModuleList(LocalBlock(4 * width, scale=s) for s in scales)
+        self.unet = UNet(width)
+        initialize(self)
+
+    @property
+    def multiple_of(self) -> int:
+        """Height and width of the frames must be multiples of this."""
+        return self.config.multiple_of
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the convolutions compute in; flow, mask and the picture are fp32 always."""
+        return self.unet.conv.weight.dtype
+
+    def use_scan(self, backend: Backend) -> None:
+        """Run every scan of the network on `backend`."""
+        for module in self.modules():
+            if isinstance(module, SS2D):
+                module.backend = backend
+
+    def encode(self, frames: Tensor) -> Features:
+        """(F, B, 3, H, W) -> five levels of (F, B, C, H / 2^i, W / 2^i)."""
+        stacked = frames.flatten(0, 1).to(self.dtype, memory_format=torch.channels_last)
+        return tuple(level.unflatten(0, (2, -1)) for level in self.backbone(stacked))
+
+    def estimate_motion(self, frames: Tensor, features: Features, t: Tensor) -> Motion:
+        """Motion from the deep features of `frames`, at times `t` (B,)."""
+        return self.head_steps(frames, features, t)[-1]
+
+    def refine_motion(self, frames: Tensor, motion: Motion) -> Motion:
+        """Motion sharpened from the pictures, which need not be of the size it was found at."""
+        return [motion, *self.local_steps(frames, motion)][-1]
+
+    def head_steps(self, frames: Tensor, features: Features, t: Tensor) -> list[Motion]:
+        """Motion after each head, coarse to fine."""
+        first, second = frames
+        time = t.to(first).view(-1, 1, 1, 1).expand(-1, 1, *first.shape[-2:])
+        planes = torch.cat((first, second, time), dim=1)
+        motions = [step(None, self.heads[0](features[4], planes, None))]
+        before = motions[0]
+        planes = torch.cat((*self.planes(frames, before), time), dim=1)
+        motions.append(step(before, self.heads[1](features[3], planes, before.flow)))
+        return motions
+
+    def local_steps(self, frames: Tensor, motion: Motion) -> list[Motion]:
+        """Motion after each local block, coarse to fine."""
+        motions = []
+        for block in self.local_blocks:
+            planes = torch.cat(self.planes(frames, motion), dim=1)
+            motion = step(motion, block(planes, motion.flow))
+            motions.append(motion)
+        return motions
+
+    def planes(self, frames: Tensor, motion: Motion) -> tuple[Tensor, ...]:
+        """Both frames, both warped, mask logit: what heads and blocks see beside the flow."""
+        return frames[0], frames[1], *warp_both(frames, motion.flow), motion.mask
+
+    def synthesize(self, frames: Tensor, features: Features, motion: Motion) -> Tensor:
+        """The picture, (B, 3, H, W) fp32 in [0, 1]: warped frames by the mask, plus a residual."""
+        flow, warped = motion.flow, []
+        for i, level in enumerate(features):
+            flow = flow if i == 0 else resize_flow(flow, 0.5)
+            warped.append(torch.cat(warp_both(level, flow), dim=1))
+        planes = self.planes(frames, motion)
+        residual = self.unet(torch.cat((*planes, motion.flow), dim=1), warped)
+        _, _, warped_first, warped_second, mask = planes
+        merged = torch.lerp(warped_second, warped_first, torch.sigmoid(mask))
+        return (merged.float() + residual).clamp(0, 1)
+
+    def forward(self, frames: Tensor, t: Tensor) -> Prediction:
+        """The single pass at full scale, with every intermediate merge, for training.
+
+        Args:
+            frames: (F, B, 3, H, W) in [0, 1].
+            t: (B,), in (0, 1).
+        """
+        features = self.encode(frames)
+        motions = self.head_steps(frames, features, t)
+        motions += self.local_steps(frames, motions[-1])
+        picture = self.synthesize(frames, features, motions[-1])
+        return Prediction(picture, tuple(merge(frames, motion) for motion in motions))
+
+
+def initialize(network: VFIMamba) -> None:
+    """Fresh weights as the published network starts from; scans initialise themselves.
+
+    Kaiming normal (fan out) for the convolutions of backbone and U-Net, truncated normal of
+    0.02 for linear layers; heads and local blocks keep the framework's own.
+    """
+    for part in (network.backbone, network.unet):
+        for module in part.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)

@@ -1,0 +1,131 @@
+"""The selective scan behind one call, with backends that are data.
+
+B batch, K scan orders, D channels, N states, L tokens.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from vfimamba_cli.errors import DeviceError, OptionError
+
+Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """One way to run the scan, in the module of this package that has its name.
+
+    Attributes:
+        name: as `--scan` takes it.
+        devices: kinds of device it runs on; empty means any.
+        requires: a module that must be installed, or None.
+        differentiable: whether gradients flow through it.
+        probed: whether its module's `failure(device)` must be asked before it is trusted.
+    """
+
+    name: str
+    devices: tuple[str, ...] = ()
+    requires: str | None = None
+    differentiable: bool = True
+    probed: bool = False
+
+    def load(self) -> Scan:
+        """The backend's `selective_scan`; imports what it needs now, not before."""
+        scan: Scan = import_module(f"{__name__}.{self.name}").selective_scan
+        return scan
+
+    def obstacle(self, device: torch.device, *, training: bool = False) -> str | None:
+        """Why it cannot run on `device`, as the end of "cannot run here: it ..."; None if it can."""
+        if self.devices and device.type not in self.devices:
+            wanted = " or ".join(kind.upper() for kind in self.devices)
+            return f"needs a {wanted} device, not {device}"
+        if self.requires is not None and find_spec(self.requires) is None:
+            return f"needs the module {self.requires}, which is not installed"
+        if training and not self.differentiable:
+            return "has no gradients"
+        if self.probed:
+            failure: str | None = import_module(f"{__name__}.{self.name}").failure(device)
+            return failure
+        return None
+
+
+BACKENDS = (  # fastest first; `auto` takes the first that can run
+    Backend(
+        name="mamba_cuda",
+        devices=("cuda",),
+        requires="selective_scan_cuda",
+        probed=True,
+    ),
+    Backend(name="cpu", devices=("cpu",), requires="numba", differentiable=False),
+    Backend(name="chunked"),
+    Backend(name="reference"),
+)
+
+
+def choose_backend(name: str, device: torch.device, *, training: bool = False) -> Backend:
+    """The backend called `name`, or for `auto` the fastest that can run on `device`.
+
+    Args:
+        name: one of `BACKENDS`, or `auto`.
+        device: where the tensors will be.
+        training: whether gradients will be asked for.
+
+    Raises:
+        OptionError: there is no backend of that name.
+        DeviceError: the backend asked for cannot run there; another is never taken instead.
+    """
+    if name == "auto":
+        return next(b for b in BACKENDS if b.obstacle(device, training=training) is None)
+    named = {backend.name: backend for backend in BACKENDS}
+    if name not in named:
+        raise OptionError(
+            f"There is no scan backend {name!r}",
+            hint=f"Choose one of {', '.join(('auto', *named))}",
+        )
+    if (obstacle := named[name].obstacle(device, training=training)) is not None:
+        able = [b.name for b in BACKENDS if b.obstacle(device, training=training) is None]
+        raise DeviceError(
+            f"Scan backend {name!r} cannot run here: it {obstacle}",
+            hint=f"Those that can: {', '.join(('auto', *able))}",
+        )
+    return named[name]
+
+
+def selective_scan(
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    dt_bias: Tensor,
+    *,
+    backend: Backend,
+) -> Tensor:
+    """Run the selective state-space recurrence over the last axis.
+
+        dt_l = softplus(dt_l + dt_bias)
+        h_l  = exp(dt_l A) h_{l-1} + dt_l B_l u_l        h_{-1} = 0
+        y_l  = C_l h_l + D u_l
+
+    K scan orders run side by side and share nothing. The state is kept in fp32 whatever the
+    inputs are.
+
+    Args:
+        u, dt: (B, K, D, L).
+        A: (K, D, N), negative, fp32.
+        B, C: (B, K, N, L).
+        D, dt_bias: (K, D), fp32.
+        backend: from `choose_backend`.
+
+    Returns:
+        (B, K, D, L), fp32.
+
+    Source: Mamba (arXiv 2312.00752), Algorithm 2; argument names as in `mamba_ssm`.
+    """
+    return backend.load()(u, dt, A, B, C, D, dt_bias)
