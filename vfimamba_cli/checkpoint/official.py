@@ -52,18 +52,21 @@ DAMAGED = (  # what torch.load raises on bytes that are no pickle of tensors, or
 )
 
 
-def convert_file(source: Path, target: Path, *, spec: ModelSpec | None = None) -> None:
+def convert_file(
+    source: Path, target: Path, *, spec: ModelSpec | None = None, name: str = ""
+) -> None:
     """Write the published .pkl `source` as the checkpoint `target`.
 
     Args:
-        spec: what the weights must fit; without one it is read off them.
+        spec: what the weights must fit; without one it is read off them,
+        name: and called this.
 
     Raises:
         CheckpointError: as `convert_official`, or weights that do not fit.
         OutputError: `target` cannot be written.
     """
     weights = convert_official(source)
-    spec = spec or infer_spec(weights, name=source.stem, origin=str(source))
+    spec = spec or infer_spec(weights, name=name or source.stem, origin=str(source))
     with torch.device("meta"):  # shapes only
         network = spec.build()
     store.check_weights(network, weights, origin=str(source))
@@ -186,7 +189,8 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
             hint="Do not trust this file; take the published one: "
             "`vfimamba weights pull vfimamba-s-official`",
         )
-    reason = str(error).strip().split("\n")[0].split(". ")[0] or type(error).__name__
+    wordy = isinstance(error, pickle.UnpicklingError) or not str(error)
+    reason = type(error).__name__ if wordy else str(error).split("\n")[0].split(". ")[0]
     return CheckpointError(
         f"Not a PyTorch pickle of tensors, or a damaged or cut off one "
         f"({path.stat().st_size} bytes; {reason}): {path}",

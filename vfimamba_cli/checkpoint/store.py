@@ -102,9 +102,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             f"No such file: {path}", hint="`vfimamba weights list` shows the models at hand"
         ) from None
     except OSError as error:
-        raise CheckpointError(
-            f"Cannot read the checkpoint: {error.strerror or error}: {path}"
-        ) from error
+        reason = "it is a folder" if path.is_dir() else error.strerror or error
+        raise CheckpointError(f"Cannot read the checkpoint: {reason}: {path}") from error
     if header is None:
         raise CheckpointError(
             f"Holds tensors but no description of their network: {path}",

@@ -1,0 +1,75 @@
+"""`load_model`: from a name, a path or a Hub ID to a network ready to run."""
+
+import difflib
+from pathlib import Path
+
+import torch
+
+from vfimamba_cli.checkpoint import store
+from vfimamba_cli.checkpoint.hub import HubId, pull_id
+from vfimamba_cli.checkpoint.local import pull_entry
+from vfimamba_cli.checkpoint.manifest import Entry, read_manifest
+from vfimamba_cli.errors import CheckpointError
+from vfimamba_cli.model.config import TINY
+from vfimamba_cli.model.registry import ModelSpec
+from vfimamba_cli.model.vfimamba import VFIMamba
+
+TINY_SPEC = ModelSpec(name="tiny", config=TINY, arbitrary_time=True)
+"""Random weights, the same each time: for smoke tests, and listed nowhere."""
+
+FILE_SUFFIXES = (".safetensors", ".pkl", ".pth", ".pt", ".ckpt", ".bin")
+
+
+def load_model(name_or_path: str | Path) -> VFIMamba:
+    """A network with its weights, in fp32 on the CPU, in eval mode, its `spec` set.
+
+    Args:
+        name_or_path: a name that `vfimamba weights list` shows, the path of a checkpoint
+            written by this program, or `owner/repo[@revision][:file]` on the Hub.
+
+    Raises:
+        CheckpointError: unknown name, or weights that are missing, damaged or do not fit.
+    """
+    if name_or_path == TINY_SPEC.name:
+        return _tiny()
+    path = find_weights(name_or_path)
+    checkpoint = store.read_checkpoint(path)
+    network = checkpoint.spec.build()
+    store.load_weights(network, checkpoint.weights, origin=str(path))
+    return network.eval()
+
+
+def find_weights(name_or_path: str | Path) -> Path:
+    """The checkpoint file that `name_or_path` means, downloaded if need be.
+
+    Raises:
+        CheckpointError: nothing is known by that name, or it cannot be had.
+    """
+    entries = read_manifest()
+    text = str(name_or_path)
+    if text in entries:
+        return pull_entry(entries[text])
+    path = Path(name_or_path)
+    hub_id = HubId.parse(text)
+    named_as_file = path.suffix in FILE_SUFFIXES and ":" not in text
+    if isinstance(name_or_path, Path) or path.exists() or named_as_file:
+        return path
+    if hub_id is not None:
+        return pull_id(hub_id)
+    raise unknown_model(text, entries)
+
+
+def unknown_model(name: str, entries: dict[str, Entry]) -> CheckpointError:
+    """The error for a name that means nothing, with what it might have meant."""
+    close = difflib.get_close_matches(name, entries, n=1)
+    guess = f"Did you mean {close[0]}? " if close else ""
+    return CheckpointError(
+        f"Unknown model: {name} (known: {', '.join(entries)})",
+        hint=f"{guess}Otherwise give the path of a .safetensors file or owner/repo on the Hub",
+    )
+
+
+def _tiny() -> VFIMamba:
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        return TINY_SPEC.build().eval()

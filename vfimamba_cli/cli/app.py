@@ -1,0 +1,41 @@
+"""The `vfimamba` command. Sub-commands load what they need when they run: --help stays fast."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from vfimamba_cli.cli import bench, interpolate, train, weights
+
+app = typer.Typer(
+    name="vfimamba",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("interpolate")(interpolate.interpolate)
+app.command("train")(train.train)
+app.command("bench")(bench.bench)
+app.add_typer(weights.app, name="weights")
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and stop, where `--version` was given."""
+    if wanted:
+        typer.echo(f"vfimamba {version('vfimamba-cli')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print version")
+    ] = False,
+) -> None:
+    """Video frame interpolation with VFIMamba, a selective state-space network."""
+
+
+def main() -> None:
+    """What the installed command starts."""
+    app()

@@ -1,0 +1,192 @@
+"""From a folder of clips to a trained network: puts the parts of a run together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from vfimamba_cli.checkpoint.load import TINY_SPEC, unknown_model
+from vfimamba_cli.checkpoint.manifest import read_manifest
+from vfimamba_cli.checkpoint.store import load_weights, read_checkpoint
+from vfimamba_cli.data.batches import TripletBatches
+from vfimamba_cli.data.clips import Footage, load_clips, load_photos
+from vfimamba_cli.data.sampling import TripletSampler
+from vfimamba_cli.data.synthetic import SyntheticScenes
+from vfimamba_cli.data.validation import load_davis7
+from vfimamba_cli.errors import DeviceError
+from vfimamba_cli.model.registry import ModelSpec
+from vfimamba_cli.model.vfimamba import VFIMamba
+from vfimamba_cli.ops.scan import choose_backend
+from vfimamba_cli.train.recipe import Recipe
+from vfimamba_cli.train.run_folder import RunFolder
+from vfimamba_cli.train.trainer import Trainer
+
+VALIDATION_CLIPS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What a run reads and writes, and where it runs.
+
+    Attributes:
+        data: folder of videos.
+        photos: folder of photographs for moving layers, or None.
+        validation: folder of the DAVIS-7 file, or None.
+        out: the run's folder.
+        initial: checkpoint to start from instead of random weights, or None.
+        resume: go on with the run in `out`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        scan: name of a scan backend, or `auto`.
+    """
+
+    data: Path
+    out: Path
+    photos: Path | None = None
+    validation: Path | None = None
+    initial: Path | None = None
+    resume: bool = False
+    device: str = "auto"
+    scan: str = "auto"
+
+
+def train(
+    session: Session,
+    recipe: Recipe,
+    *,
+    announce: Callable[[str], None],
+    stopped: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Run `recipe` to its end, or until `stopped` says so.
+
+    Returns:
+        Whether the end was reached; if not, the run can be resumed.
+
+    Raises:
+        VfimambaError: one of its children, for all that a user can act on.
+    """
+    folder = RunFolder(session.out)
+    folder.prepare(resume=session.resume)
+    device = choose_device(session.device)
+    network = make_network(session, recipe, device)
+    batches = make_batches(session, recipe, device, announce)
+    trainer = Trainer(
+        network,
+        batches,
+        recipe,
+        folder=folder,
+        announce=announce,
+        validation=load_davis7(session.validation, clips=VALIDATION_CLIPS)
+        if session.validation
+        else None,
+    )
+    if session.resume:
+        trainer.resume()
+    for line in describe(trainer, recipe, session):
+        announce(line)
+    return trainer.run(stopped)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is CUDA where there is one. Sets CUDA up for training.
+
+    Raises:
+        DeviceError: if it cannot be used here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.empty(1, device=name).device  # with its index, as tensors will say it
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"Device {name!r} cannot be used here: {error}") from error
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+    return device
+
+
+def find_spec(name: str) -> ModelSpec:
+    """What the trained weights will say of themselves: R, G, B and any timestep.
+
+    Raises:
+        CheckpointError: if no model has that name.
+    """
+    entries = read_manifest()
+    known = {TINY_SPEC.name: TINY_SPEC} | {entry.name: entry.spec for entry in entries.values()}
+    if name not in known:
+        raise unknown_model(name, entries)
+    return replace(known[name], channel_order="rgb", arbitrary_time=True)
+
+
+def make_network(session: Session, recipe: Recipe, device: torch.device) -> VFIMamba:
+    """Random weights by the recipe's seed, or those of `session.initial`."""
+    backend = choose_backend(session.scan, device, training=True)
+    torch.manual_seed(recipe.seed)
+    network = find_spec(recipe.model).build()
+    if session.initial:
+        weights = read_checkpoint(session.initial).weights
+        load_weights(network, weights, origin=str(session.initial))
+    network.use_scan(backend)
+    return network
+
+
+def make_batches(
+    session: Session, recipe: Recipe, device: torch.device, announce: Callable[[str], None]
+) -> TripletBatches:
+    """Decode everything and say what was found."""
+    footage = load_clips(session.data, device=device)
+    announce_footage("clips", session.data, footage, announce)
+    scenes, synthetic = None, 0
+    if session.photos:
+        photos = load_photos(session.photos, device=device)
+        announce_footage("photographs", session.photos, photos, announce)
+        pictures = (*photos.clips, *footage.clips)
+        scenes = SyntheticScenes(pictures, recipe.synthetic, recipe.triplets.crop)
+        synthetic = round(recipe.synthetic_share * recipe.batch)
+    sampler = TripletSampler(footage.clips, recipe.triplets)
+    return TripletBatches(
+        sampler=sampler,
+        scenes=scenes,
+        size=recipe.batch,
+        synthetic=synthetic,
+        seed=recipe.seed,
+        device=device,
+    )
+
+
+def announce_footage(
+    kind: str, path: Path, footage: Footage, announce: Callable[[str], None]
+) -> None:
+    """Say how much there is, where it is kept, and what was skipped."""
+    for problem in footage.skipped:
+        announce(f"skipped: {problem}")
+    announce(
+        f"{kind}: {len(footage.clips)} of {path}, {footage.frame_count} frames, "
+        f"{footage.nbytes / 1e9:.2f} GB in the memory of {footage.device}, "
+        f"{len(footage.skipped)} skipped"
+    )
+
+
+def describe(trainer: Trainer, recipe: Recipe, session: Session) -> list[str]:
+    """Everything that was chosen, a line each."""
+    parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
+    batches, device = trainer.batches, trainer.batches.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    scan = choose_backend(session.scan, device, training=True).name
+    length = " or ".join(
+        text
+        for value, text in (
+            (recipe.steps, f"{recipe.steps} steps"),
+            (recipe.minutes, f"{recipe.minutes:g} minutes" if recipe.minutes else ""),
+        )
+        if value
+    )
+    return [
+        f"model: {recipe.model}, {parameters:,} parameters, from "
+        f"{'step ' + str(trainer.step) if trainer.step else session.initial or 'random weights'}",
+        f"device: {device} ({name}), convolutions in {trainer.precision}, scan {scan}",
+        f"samples: batches of {batches.size} at {recipe.triplets.crop} x {recipe.triplets.crop}, "
+        f"{batches.synthetic} of them moving layers",
+        f"schedule: {length}, learning rate up to {recipe.lr:g}, seed {recipe.seed}",
+        f"folder: {session.out}",
+    ]
