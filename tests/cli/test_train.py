@@ -45,7 +45,7 @@ def test_a_folder_of_clips_becomes_a_checkpoint(folders):
         ((), 2, "How long to train?"),
         (("--steps", 1, "--resume"), 2, "No run to resume"),
         (("--steps", 1, "--model", "vfimamba-xl"), 5, "Unknown model"),
-        (("--steps", 1, "--device", "quantum"), 6, "'quantum' cannot be used here"),
+        (("--steps", 1, "--device", "quantum"), 6, "No such kind of device: 'quantum'"),
         (("--steps", 1, "--scan", "fastest"), 2, "no scan backend"),
         (("--steps", 1, "--model", "tiny", "--photos", "nowhere"), 3, "No such folder: nowhere"),
         (("--steps", 1, "--model", "tiny", "--val", "nowhere"), 3, "No such file: nowhere"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import vfimamba_cli.engine.interpolator as module
-from vfimamba_cli.engine.interpolator import Interpolator, auto_flow_scale, choose_device
+from vfimamba_cli.engine.interpolator import Interpolator, auto_flow_scale
 from vfimamba_cli.engine.paths import PathOptions
 from vfimamba_cli.engine.precision import cast
 from vfimamba_cli.errors import DeviceError
@@ -122,16 +122,6 @@ def test_options_that_make_no_sense_are_refused():
         PathOptions(flow_scale=0.3)
     with pytest.raises(ValueError, match="refine_at"):
         PathOptions(refine_at="half")
-
-
-def test_a_device_asked_for_by_name_is_never_replaced(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(DeviceError, match="0 usable CUDA devices"):
-        choose_device("cuda")
-    with pytest.raises(DeviceError, match="'gpu'"):
-        choose_device("gpu")
-    with pytest.raises(DeviceError, match="not supported"):
-        choose_device("meta")
 
 
 def test_too_little_memory_says_for_what_and_what_to_do(monkeypatch):

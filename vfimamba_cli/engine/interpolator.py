@@ -17,6 +17,7 @@ from vfimamba_cli.engine.paths import PathOptions, RefineAt, predict
 from vfimamba_cli.engine.precision import cast, default_dtype
 from vfimamba_cli.engine.schedule import halve
 from vfimamba_cli.errors import DeviceError
+from vfimamba_cli.ops.device import choose_device
 from vfimamba_cli.ops.scan import choose_backend
 
 Schedule = Literal["auto", "direct", "halving"]
@@ -28,35 +29,6 @@ def auto_flow_scale(height: int, width: int) -> float:
     if longest <= 1280:
         return 1.0
     return 0.5 if longest <= 2560 else 0.25
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is a device, else the CPU.
-
-    Raises:
-        DeviceError: when a device asked for by name is not here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceError(
-            f"No such kind of device: {name!r}", hint="Use auto, cpu, cuda or cuda:N"
-        ) from error
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
-            raise DeviceError(
-                f"Device {name} was asked for, this machine has {count} usable CUDA devices",
-                hint="Use --device cpu, or check the driver with nvidia-smi",
-            )
-    elif device.type != "cpu":
-        raise DeviceError(
-            f"Device {name} is not supported: only cpu and cuda are",
-            hint="Use auto, cpu, cuda or cuda:N",
-        )
-    return device
 
 
 class Interpolator:

@@ -14,9 +14,9 @@ from vfimamba_cli.data.clips import Footage, load_clips, load_photos
 from vfimamba_cli.data.sampling import TripletSampler
 from vfimamba_cli.data.synthetic import SyntheticScenes
 from vfimamba_cli.data.validation import load_davis7
-from vfimamba_cli.errors import DeviceError
 from vfimamba_cli.model.registry import ModelSpec
 from vfimamba_cli.model.vfimamba import VFIMamba
+from vfimamba_cli.ops.device import choose_device
 from vfimamba_cli.ops.scan import choose_backend
 from vfimamba_cli.train.recipe import Recipe
 from vfimamba_cli.train.run_folder import RunFolder
@@ -67,7 +67,7 @@ def train(
     """
     folder = RunFolder(session.out)
     folder.prepare(resume=session.resume)
-    device = choose_device(session.device)
+    device = set_up(choose_device(session.device))
     network = make_network(session, recipe, device)
     batches = make_batches(session, recipe, device, announce)
     trainer = Trainer(
@@ -87,22 +87,13 @@ def train(
     return trainer.run(stopped)
 
 
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is CUDA where there is one. Sets CUDA up for training.
-
-    Raises:
-        DeviceError: if it cannot be used here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.empty(1, device=name).device  # with its index, as tensors will say it
-    except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"Device {name!r} cannot be used here: {error}") from error
+def set_up(device: torch.device) -> torch.device:
+    """Let CUDA choose its fastest kernels and TF32 for training; `device` with its index."""
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = True
         torch.set_float32_matmul_precision("high")
-    return device
+    return torch.empty(0, device=device).device  # as tensors will say it
 
 
 def find_spec(name: str) -> ModelSpec:

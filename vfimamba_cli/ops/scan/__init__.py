@@ -40,10 +40,9 @@ class Backend:
         return scan
 
     def obstacle(self, device: torch.device, *, training: bool = False) -> str | None:
-        """Why it cannot run on `device`, as the end of "cannot run here: it ..."; None if it can."""
+        """Why it cannot run on `device`, to follow "cannot run here: it"; None if it can."""
         if self.devices and device.type not in self.devices:
-            wanted = " or ".join(kind.upper() for kind in self.devices)
-            return f"needs a {wanted} device, not {device}"
+            return f"needs a {' or '.join(self.devices).upper()} device, not {device}"
         if self.requires is not None and find_spec(self.requires) is None:
             return f"needs the module {self.requires}, which is not installed"
         if training and not self.differentiable:

@@ -1,0 +1,33 @@
+"""Which device the tensors lie on."""
+
+import torch
+
+from vfimamba_cli.errors import DeviceError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is CUDA where there is a device, else the CPU.
+
+    Raises:
+        DeviceError: when a device asked for by name is not here; another is never taken instead.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(
+            f"No such kind of device: {name!r}", hint="Use auto, cpu, cuda or cuda:N"
+        ) from error
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(
+            f"Device {name!r} is not supported: only cpu and cuda are",
+            hint="Use auto, cpu, cuda or cuda:N",
+        )
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise DeviceError(
+            f"Device {name!r} was asked for, this machine has {count} usable CUDA devices",
+            hint="Use --device cpu, or check the driver with nvidia-smi",
+        )
+    return device
