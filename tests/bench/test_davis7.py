@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from vfimamba_cli.bench import davis7
 from vfimamba_cli.bench.report import Report, Row
 from vfimamba_cli.cli.app import app
+from vfimamba_cli.data.davis7 import FILE, read_davis7
 from vfimamba_cli.errors import InputError
 
 DATA = Path(__file__).resolve().parents[2] / "../shared/data/val"
@@ -23,7 +24,7 @@ def run(*arguments):
 
 def write_clips(folder, frames):
     """Lossless RGB clips under the expected name."""
-    with av.open(str(folder / davis7.FILE), "w") as container:
+    with av.open(str(folder / FILE), "w") as container:
         stream = container.add_stream("libx264rgb", rate=25, options={"qp": "0"})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "rgb24"
@@ -43,9 +44,9 @@ def brightening(tmp_path):
 
 
 def test_the_average_scores_what_the_published_baseline_says():
-    if not (DATA / davis7.FILE).is_file():
+    if not (DATA / FILE).is_file():
         pytest.skip(f"no DAVIS-7 clips in {DATA}")
-    clips = davis7.read_clips(davis7.find_clips(DATA))
+    clips = read_davis7(davis7.find_clips(DATA))
     assert clips.shape == (355, 9, 256, 256, 3)
     found = davis7.measure(davis7.MIDDLES, lambda _: davis7.average, clips, batch=8)
     assert found == {
@@ -65,7 +66,7 @@ def test_each_task_asks_for_its_frames_at_their_times():
 
 
 def test_a_method_is_compared_with_the_frame_at_each_time(brightening):
-    clips = davis7.read_clips(davis7.find_clips(brightening))
+    clips = read_davis7(davis7.find_clips(brightening))
 
     def linear(first, second, timesteps):
         return torch.stack([first + float(t) * (second - first) for t in timesteps])
@@ -120,18 +121,18 @@ def test_without_the_clips_the_error_says_what_is_expected_and_where_from(
 def test_vfimamba_data_names_the_folder_of_all_datasets(tmp_path, monkeypatch):
     monkeypatch.setenv("VFIMAMBA_DATA", str(tmp_path))
     (tmp_path / "davis7").mkdir()
-    (tmp_path / "davis7" / davis7.FILE).touch()
-    assert davis7.find_clips(None) == tmp_path / "davis7" / davis7.FILE
+    (tmp_path / "davis7" / FILE).touch()
+    assert davis7.find_clips(None) == tmp_path / "davis7" / FILE
 
 
 def test_a_file_of_broken_clips_is_refused(tmp_path):
     write_clips(tmp_path, np.zeros((10, 32, 32, 3), np.uint8))
     with pytest.raises(InputError, match="10 frames, no multiple of 9"):
-        davis7.read_clips(tmp_path / davis7.FILE)
+        read_davis7(tmp_path / FILE)
 
 
 def test_an_unknown_model_fails_before_anything_is_decoded(tmp_path):
-    (tmp_path / davis7.FILE).touch()
+    (tmp_path / FILE).touch()
     done = run("--data", tmp_path, "--model", "nothing")
     assert done.exit_code == 5
     assert "Unknown model: nothing" in done.stderr

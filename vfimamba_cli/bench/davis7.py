@@ -1,4 +1,4 @@
-"""DAVIS-7: 355 clips of 9 frames with real motion, 256 x 256; PSNR of the frames in between.
+"""PSNR of the frames in between on DAVIS-7.
 
 B clips, T frames, H x W pixels.
 """
@@ -18,13 +18,10 @@ from tqdm import tqdm
 
 from vfimamba_cli.bench.report import Report, Row
 from vfimamba_cli.checkpoint.load import load_model
+from vfimamba_cli.data.davis7 import EXPECTED, find_davis7, read_davis7
 from vfimamba_cli.engine.interpolator import Interpolator, Schedule
 from vfimamba_cli.errors import InputError
 from vfimamba_cli.metrics import psnr_8bit
-from vfimamba_cli.video.clip import read_clip
-
-FILE = "vidim_davis7.mp4"
-CLIP_LENGTH = 9
 
 Method = Callable[[Tensor, Tensor, Sequence[Fraction]], Tensor]
 """Two (B, 3, H, W) frames and timesteps -> (T, B, 3, H, W)."""
@@ -79,7 +76,7 @@ def run_davis7(
     """
     path = find_clips(folder)
     contestants = [Contestant.load(name, device) for name in models]  # typos show before decoding
-    clips = read_clips(path)[:limit]
+    clips = read_davis7(path)[:limit]
     rows = [Row(method="average", psnr=measure(MIDDLES, lambda _: average, clips, batch=8))]
     rows += [contestant.run(clips) for contestant in contestants]
     return Report(dataset="davis7", clips=len(clips), rows=tuple(rows))
@@ -117,35 +114,16 @@ class Contestant:
 
 
 def find_clips(folder: Path | None) -> Path:
-    """The file of all clips.
+    """The file of all clips in `folder`, or else where VFIMAMBA_DATA says.
 
     Raises:
         InputError: it is not there; says where to get it.
     """
     if folder is None and (root := os.environ.get("VFIMAMBA_DATA")):
         folder = Path(root) / "davis7"
-    hint = (
-        f"Expected DIR/{FILE}: 355 clips of 9 frames, 256x256, one after the other, made from "
-        "the frames of the DAVIS set of https://vidim-interpolation.github.io (research use only)"
-    )
     if folder is None:
-        raise InputError("No DAVIS-7 clips: give --data DIR or set VFIMAMBA_DATA", hint=hint)
-    path = folder / FILE
-    if not path.is_file():
-        raise InputError(f"No DAVIS-7 clips: no such file: {path}", hint=hint)
-    return path
-
-
-def read_clips(path: Path) -> NDArray[np.uint8]:
-    """(clips, 9, H, W, 3), R, G, B.
-
-    Raises:
-        InputError: it cannot be decoded, or is not a number of whole clips.
-    """
-    frames = read_clip(path)
-    if len(frames) % CLIP_LENGTH:
-        raise InputError(f"Holds {len(frames)} frames, no multiple of {CLIP_LENGTH}: {path}")
-    return frames.reshape(-1, CLIP_LENGTH, *frames.shape[1:])
+        raise InputError("No DAVIS-7 clips: give --data DIR or set VFIMAMBA_DATA", hint=EXPECTED)
+    return find_davis7(folder)
 
 
 def average(first: Tensor, second: Tensor, timesteps: Sequence[Fraction]) -> Tensor:

@@ -79,14 +79,15 @@ def print_speed(models: list[str], size: str, device: str, runs: int) -> None:
 
 def print_scan(device: str, runs: int) -> None:
     """Milliseconds per scan, of every backend that can run there."""
-    from vfimamba_cli.bench.scan import time_backends
+    from vfimamba_cli.bench.scan import ScanSize, time_backends
     from vfimamba_cli.ops.device import choose_device
     from vfimamba_cli.ops.scan import BACKENDS
 
     where = choose_device(device)
     names = [backend.name for backend in BACKENDS if backend.obstacle(where) is None]
-    typer.echo("K=4, D=256, N=16, L=16320, fp32, batch 1")
-    for row in time_backends(names, where, runs=runs):
+    size = ScanSize()
+    typer.echo(f"K={size.orders} D={size.channels} N={size.states} L={size.tokens}, batch 1, fp32")
+    for row in time_backends(names, where, size=size, runs=runs):
         training = "-" if row.training_seconds is None else f"{1000 * row.training_seconds:.1f} ms"
         typer.echo(
             f"{row.backend:10}  forward {1000 * row.forward_seconds:8.1f} ms  "

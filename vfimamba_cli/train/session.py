@@ -5,15 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from vfimamba_cli.checkpoint.load import TINY_SPEC, unknown_model
 from vfimamba_cli.checkpoint.manifest import read_manifest
 from vfimamba_cli.checkpoint.store import load_weights, read_checkpoint
 from vfimamba_cli.data.batches import TripletBatches
 from vfimamba_cli.data.clips import Footage, load_clips, load_photos
+from vfimamba_cli.data.davis7 import find_davis7, read_davis7, spread
 from vfimamba_cli.data.sampling import TripletSampler
 from vfimamba_cli.data.synthetic import SyntheticScenes
-from vfimamba_cli.data.validation import load_davis7
 from vfimamba_cli.model.registry import ModelSpec
 from vfimamba_cli.model.vfimamba import VFIMamba
 from vfimamba_cli.ops.device import choose_device
@@ -76,9 +77,7 @@ def train(
         recipe,
         folder=folder,
         announce=announce,
-        validation=load_davis7(session.validation, clips=VALIDATION_CLIPS)
-        if session.validation
-        else None,
+        validation=load_validation(session.validation) if session.validation else None,
     )
     if session.resume:
         trainer.resume()
@@ -156,6 +155,12 @@ def announce_footage(
         f"{footage.nbytes / 1e9:.2f} GB in the memory of {footage.device}, "
         f"{len(footage.skipped)} skipped"
     )
+
+
+def load_validation(folder: Path) -> Tensor:
+    """(N, 9, 3, H, W) uint8: some of the DAVIS-7 clips in `folder`, on the host."""
+    clips = spread(read_davis7(find_davis7(folder)), VALIDATION_CLIPS)
+    return torch.from_numpy(clips).permute(0, 1, 4, 2, 3).contiguous()
 
 
 def describe(trainer: Trainer, recipe: Recipe, session: Session) -> list[str]:

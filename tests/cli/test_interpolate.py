@@ -1,0 +1,126 @@
+"""`vfimamba interpolate`, started as a user does: what it prints, what it leaves, how it ends."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.clips import audio_packets_hash, make_clip, read_frames
+from vfimamba_cli.cli.app import app
+
+TINY = ("--model", "tiny", "--device", "cpu")
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "vfimamba_cli", "interpolate", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(*arguments):
+    process = start(*arguments)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def clip(tmp_path):
+    path = tmp_path / "in.mp4"
+    make_clip(path, frames=4, size=(64, 48))
+    return path
+
+
+def test_a_clip_comes_out_with_twice_the_frames_and_its_sound(clip):
+    target = clip.with_name("spaced — naïve 'out'.mp4")
+    code, out, err = run(clip, "-o", target, *TINY)
+    assert code == 0
+    assert len(read_frames(target)) == 8
+    assert audio_packets_hash(target) == audio_packets_hash(clip)
+    assert "4 -> 8 frames (3 made, 1 held)" in out
+    assert "scan cpu" in err
+    assert sorted(p.name for p in clip.parent.iterdir()) == sorted([clip.name, target.name])
+
+
+FAULTS = {
+    "no such file": (["missing.mp4", "-o", "out.mp4"], 3, "missing.mp4"),
+    "not a video": (["text.mp4", "-o", "out.mp4"], 3, "text.mp4"),
+    "no video stream": (["sound.mp4", "-o", "out.mp4"], 3, "sound.mp4"),
+    "truncated mp4": (["cut.mp4", "-o", "out.mp4"], 3, "cut.mp4"),
+    "truncated matroska": (["cut.mkv", "-o", "out.mp4"], 3, "cut.mkv"),
+    "output equals input": (["in.mp4", "-o", "in.mp4", "-y"], 4, "in.mp4"),
+    "no such folder": (["in.mp4", "-o", "nowhere/out.mp4"], 4, "nowhere"),
+    "unwritable folder": (["in.mp4", "-o", "/proc/out.mp4"], 4, "/proc"),
+    "output exists": (["in.mp4", "-o", "there.mp4"], 4, "--yes"),
+    "unknown container": (["in.mp4", "-o", "out.xyz"], 4, "xyz"),
+    "unknown model": (["in.mp4", "-o", "out.mp4", "--model", "vfimamba-z"], 5, "vfimamba-s"),
+    "factor 0": (["in.mp4", "-o", "out.mp4", "--factor", "0"], 2, "--factor"),
+    "factor a word": (["in.mp4", "-o", "out.mp4", "--factor", "two"], 2, "--factor"),
+    "bad flow scale": (["in.mp4", "-o", "out.mp4", "--flow-scale", "0.3"], 2, "0.3"),
+    "corrupt checkpoint": (["in.mp4", "-o", "out.mp4", "--model", "bad.safetensors"], 5, "bad."),
+    "unknown device": (["in.mp4", "-o", "out.mp4", "--device", "tpu9"], 6, "tpu9"),
+    "scan that cannot run": (["in.mp4", "-o", "out.mp4", "--scan", "mamba_cuda"], 6, "mamba_cuda"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bad_input_is_named_and_leaves_nothing(tmp_path, monkeypatch, fault, sources):
+    monkeypatch.chdir(tmp_path)
+    for path in sources.iterdir():
+        shutil.copy(path, tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    arguments, expected, named = FAULTS[fault]
+    if "--model" not in arguments:
+        arguments = [*arguments, "--model", "tiny"]
+    if "--device" not in arguments:
+        arguments = [*arguments, "--device", "cpu"]
+    done = CliRunner().invoke(app, ["interpolate", *arguments])
+    assert done.exit_code == expected, done.output
+    assert isinstance(done.exception, SystemExit), "an error that is no message but a traceback"
+    assert named in done.stderr
+    assert done.stdout == ""
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sources")
+    make_clip(folder / "in.mp4", frames=4, size=(64, 48))
+    make_clip(folder / "whole.mkv", frames=24, size=(64, 48))
+    whole = (folder / "whole.mkv").read_bytes()
+    (folder / "cut.mkv").write_bytes(whole[: len(whole) * 2 // 3])
+    whole = (folder / "in.mp4").read_bytes()
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    make_clip(folder / "sound.mp4", frames=0, size=(64, 48))
+    (folder / "text.mp4").write_text("this is not a video\n" * 50)
+    (folder / "there.mp4").write_text("precious")
+    (folder / "bad.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{not json at all")
+    return folder
+
+
+def test_ctrl_c_leaves_no_file_and_says_so(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=60, size=(256, 192))
+    process = start(tmp_path / "in.mp4", "-o", tmp_path / "out.mp4", *TINY)
+    deadline = time.monotonic() + 60
+    while not any(tmp_path.glob("out.mp4*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_leading_dash_in_a_name_is_no_option_after_two_dashes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_clip(Path("-in.mp4"), frames=2, size=(64, 48))
+    code, _, err = run("-o", "out.mp4", *TINY, "--", "-in.mp4")
+    assert code == 0, err
+    assert len(read_frames(tmp_path / "out.mp4")) == 4

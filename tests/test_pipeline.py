@@ -1,0 +1,175 @@
+"""A clip in, a smoother clip out: counts, times, sound, cuts, statics, and what goes wrong."""
+
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from tests.clips import audio_packets_hash, make_clip, read_frames
+from vfimamba_cli.engine.interpolator import Interpolator
+from vfimamba_cli.errors import OptionError
+from vfimamba_cli.frame import ColorSpec, Frame
+from vfimamba_cli.model.config import TINY
+from vfimamba_cli.model.registry import ModelSpec
+from vfimamba_cli.pipeline import FrameMaker, interpolate_video, reachable_factor
+from vfimamba_cli.video.reader import VideoReader
+from vfimamba_cli.video.timeline import MultiplyRate
+
+
+def frames_of(path):
+    with VideoReader(path) as reader:
+        return reader.info, list(reader.frames())
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "rate", "factor"),
+    [
+        (5, (64, 48), Fraction(24), 2),
+        (4, (70, 50), Fraction(24000, 1001), 3),
+        (1, (64, 48), Fraction(25), 2),
+        (2, (64, 48), Fraction(30000, 1001), 4),
+    ],
+)
+def test_n_frames_become_n_times_factor_over_the_same_time(tmp_path, count, size, rate, factor):
+    source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    make_clip(source, frames=count, size=size, rate=rate)
+    report = interpolate_video(source, target, factor=factor, model="tiny", device="cpu")
+    before, old = frames_of(source)
+    after, new = frames_of(target)
+    assert len(new) == count * factor == report.frames.total()
+    assert after.duration_seconds == before.duration_seconds
+    assert [f.pts_seconds for f in new[::factor]] == [f.pts_seconds for f in old]
+    gap = old[0].duration_seconds / factor
+    assert [f.pts_seconds - old[0].pts_seconds for f in new] == [i * gap for i in range(len(new))]
+    assert audio_packets_hash(target) == audio_packets_hash(source)
+    assert after.pixel_format == before.pixel_format
+    assert after.color.tags == before.color.tags
+
+
+def test_source_frames_reach_the_encoder_untouched_and_the_last_is_held(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=4, size=(64, 48))
+    _, source = frames_of(tmp_path / "in.mp4")
+    made = list(maker(2).frames(source))
+    for i, frame in enumerate(source):
+        assert all(a is b for a, b in zip(made[2 * i].planes, frame.planes, strict=True))
+    assert made[-1].planes is source[-1].planes
+    assert any((a != b).any() for a, b in zip(made[1].planes, source[0].planes, strict=True))
+
+
+def test_nothing_is_made_across_a_cut(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=6, size=(96, 64), cut_at=3)
+    _, source = frames_of(tmp_path / "in.mp4")
+    frame_maker = maker(4)
+    made = list(frame_maker.frames(source))
+    assert all(frame.planes is source[2].planes for frame in made[8:12])
+    assert frame_maker.count == Counter(source=6, made=12, held=6)
+
+
+def test_identical_neighbours_are_copied_without_asking_the_network(monkeypatch):
+    monkeypatch.setattr(Interpolator, "interpolate", lambda *_: pytest.fail("asked"))
+    frame_maker = maker(2)
+    assert len(list(frame_maker.frames([still(0), still(1)]))) == 4
+    assert frame_maker.count == Counter(source=2, static=1, held=1)
+
+
+def test_a_variable_rate_stays_variable(monkeypatch):
+    times = [Fraction(0), Fraction(1, 24), Fraction(3, 24), Fraction(10, 24)]
+    source = [
+        still(i, pts=start, duration=end - start)
+        for i, (start, end) in enumerate(zip(times, [*times[1:], Fraction(11, 24)], strict=True))
+    ]
+    made = list(maker(2).frames(source))
+    assert [f.pts_seconds for f in made[::2]] == times
+    assert [f.duration_seconds for f in made] == [
+        f.duration_seconds / 2 for f in source for _ in range(2)
+    ]
+
+
+def test_each_frame_is_taken_to_rgb_once(tmp_path, monkeypatch):
+    import vfimamba_cli.pipeline as module
+
+    seen = []
+    to_rgb = module.to_rgb
+    monkeypatch.setattr(module, "to_rgb", lambda p, *rest: seen.append(id(p)) or to_rgb(p, *rest))
+    make_clip(tmp_path / "in.mp4", frames=4, size=(64, 48))
+    _, source = frames_of(tmp_path / "in.mp4")
+    list(maker(3).frames(source))
+    assert len(seen) == len(set(seen)) == 4
+
+
+def test_midpoint_weights_take_the_nearest_power_of_two_and_say_so():
+    midpoint = ModelSpec(name="old", config=TINY)
+    said = []
+    assert [reachable_factor(f, midpoint, said.append) for f in (2, 3, 4, 5, 6, 7, 8)] == [
+        2, 4, 4, 4, 8, 8, 8,
+    ]  # fmt: skip
+    assert said[0].startswith("factor: 4 instead of 3: old was trained at t = 0.5 only")
+    assert len(said) == 4
+
+
+def test_weights_for_any_time_take_any_factor():
+    spec = ModelSpec(name="new", config=TINY, arbitrary_time=True)
+    assert reachable_factor(3, spec, pytest.fail) == 3
+
+
+def test_what_was_chosen_is_announced(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=2, size=(64, 48))
+    said = []
+    interpolate_video(
+        tmp_path / "in.mp4", tmp_path / "out.mp4", model="tiny", device="cpu", announce=said.append
+    )
+    text = "\n".join(said)
+    for choice in (
+        "tiny",
+        "float32 on cpu",
+        "scan cpu",
+        "found at 1 of 64x48",
+        "libx264",
+        "CRF 16",
+    ):
+        assert choice in text
+
+
+def test_the_output_is_named_after_its_rate_by_default(tmp_path):
+    make_clip(tmp_path / "a b.mp4", frames=2, size=(64, 48), rate=Fraction(24000, 1001))
+    report = interpolate_video(tmp_path / "a b.mp4", model="tiny", device="cpu")
+    assert report.output == tmp_path / "a b.47.952fps.mp4"
+    assert len(read_frames(report.output)) == 4
+
+
+def test_a_factor_below_two_is_refused(tmp_path):
+    with pytest.raises(OptionError, match="must be 2 or more, got 0"):
+        interpolate_video(tmp_path / "in.mp4", tmp_path / "out.mp4", factor=0)
+
+
+def test_when_the_network_fails_half_way_nothing_is_left(tmp_path, monkeypatch):
+    make_clip(tmp_path / "in.mp4", frames=6, size=(64, 48))
+    interpolate, calls = Interpolator.interpolate, []
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError("the device fell off")
+        return interpolate(*arguments)
+
+    monkeypatch.setattr(Interpolator, "interpolate", failing)
+    with pytest.raises(RuntimeError, match="fell off"):
+        interpolate_video(tmp_path / "in.mp4", tmp_path / "out.mp4", model="tiny", device="cpu")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def maker(factor):
+    network = ModelSpec(name="tiny", config=TINY, arbitrary_time=True).build()
+    return FrameMaker(Interpolator(network, device="cpu", scan="chunked"), MultiplyRate(factor))
+
+
+def still(i, *, pts=None, duration=Fraction(1, 24)):
+    luma = np.full((32, 32), 90, np.uint8)
+    chroma = np.full((16, 16), 128, np.uint8)
+    return Frame(
+        planes=(luma, chroma, chroma),
+        pts_seconds=Fraction(i, 24) if pts is None else pts,
+        duration_seconds=duration,
+        color=ColorSpec(matrix="bt709"),
+    )
