@@ -49,7 +49,7 @@ def test_a_folder_of_clips_becomes_a_checkpoint(folders):
         (("--steps", 1, "--scan", "fastest"), 2, "no scan backend"),
         (("--steps", 1, "--model", "tiny", "--photos", "nowhere"), 3, "No such folder: nowhere"),
         (("--steps", 1, "--model", "tiny", "--val", "nowhere"), 3, "no such file: nowhere"),
-        (("--steps", 1, "--model", "tiny", "--init", "nowhere"), 5, "no such file: nowhere"),
+        (("--steps", 1, "--model", "tiny", "--init", "nowhere"), 5, "No such file: nowhere"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_its_exit_code(folders, options, code, message):
