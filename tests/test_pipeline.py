@@ -2,6 +2,7 @@
 
 from collections import Counter
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from vfimamba_cli.errors import OptionError
 from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.model.config import TINY
 from vfimamba_cli.model.registry import ModelSpec
-from vfimamba_cli.pipeline import FrameMaker, interpolate_video, reachable_factor
+from vfimamba_cli.pipeline import FrameMaker, default_output, interpolate_video, reachable_factor
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.timeline import MultiplyRate
 
@@ -126,7 +127,7 @@ def test_what_was_chosen_is_announced(tmp_path):
         "scan cpu",
         "found at 1 of 64x48",
         "libx264",
-        "CRF 16",
+        "crf 16",
     ):
         assert choice in text
 
@@ -136,6 +137,12 @@ def test_the_output_is_named_after_its_rate_by_default(tmp_path):
     report = interpolate_video(tmp_path / "a b.mp4", model="tiny", device="cpu")
     assert report.output == tmp_path / "a b.47.952fps.mp4"
     assert len(read_frames(report.output)) == 4
+
+
+def test_a_container_that_is_not_written_becomes_matroska_by_default(tmp_path):
+    info = SimpleNamespace(rate=Fraction(25))
+    assert default_output(tmp_path / "a.webm", info, 2) == tmp_path / "a.50fps.mkv"
+    assert default_output(tmp_path / "a.MOV", info, 2) == tmp_path / "a.50fps.MOV"
 
 
 def test_a_factor_below_two_is_refused(tmp_path):

@@ -22,6 +22,7 @@ from vfimamba_cli.video.cuts import is_cut, is_static
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.prefetch import prefetch, write_behind
 from vfimamba_cli.video.reader import VideoReader
+from vfimamba_cli.video.target import CONTAINERS
 from vfimamba_cli.video.timeline import MultiplyRate, Slot
 from vfimamba_cli.video.writer import VideoWriter
 
@@ -204,8 +205,12 @@ def reachable_factor(factor: int, spec: ModelSpec, announce: Callable[[str], Non
 
 
 def default_output(source: Path, info: VideoInfo, factor: int) -> Path:
-    """`clip.mp4` at 24 fps, doubled: `clip.48fps.mp4`, beside it."""
-    return source.with_name(f"{source.stem}.{float(info.rate * factor):.5g}fps{source.suffix}")
+    """`clip.mp4` at 24 fps, doubled: `clip.48fps.mp4`, beside it.
+
+    A container that is read but not written becomes Matroska, which holds nearly any stream.
+    """
+    suffix = source.suffix if source.suffix.lower() in CONTAINERS else ".mkv"
+    return source.with_name(f"{source.stem}.{float(info.rate * factor):.5g}fps{suffix}")
 
 
 def choices(engine: Interpolator, info: VideoInfo) -> Iterator[str]:
@@ -217,11 +222,10 @@ def choices(engine: Interpolator, info: VideoInfo) -> Iterator[str]:
         f"motion: found at {options.flow_scale:g} of {info.width}x{info.height}, "
         f"times {'asked directly' if engine.schedule == 'direct' else 'reached by halving'}"
     )
+    if info.interlaced:
+        yield "interlaced: two fields are taken for one picture; deinterlace the source first"
 
 
 def encoding(writer: VideoWriter) -> Iterator[str]:
     """How the result is encoded."""
-    yield (
-        f"video: libx264 {writer.info.pixel_format}, CRF {writer.crf}, preset {writer.preset}; "
-        f"other streams are copied"
-    )
+    yield f"video: {writer.encoder}, {writer.info.pixel_format}; other streams are copied"

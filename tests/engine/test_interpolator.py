@@ -29,6 +29,15 @@ def test_any_size_comes_back_in_its_size(height, width):
     assert 0 <= out.min() <= out.max() <= 1
 
 
+def test_what_lies_beyond_black_and_white_in_the_frames_is_kept():
+    engine = Interpolator(tiny(), device="cpu", scan="chunked")
+    bright = torch.full((1, 3, 32, 32), 1.07)
+    made = engine.interpolate(bright, bright, HALF)
+    assert 1 < made.max() <= bright.max()
+    dark = torch.full((1, 3, 32, 32), -0.05)
+    assert dark.min() <= engine.interpolate(dark, dark, HALF).min() < 0
+
+
 @pytest.mark.parametrize("refine_at", ["flow", "full"])
 @pytest.mark.parametrize("flow_scale", [1, 0.5, 0.25])
 def test_every_path_takes_a_size_that_needs_padding(flow_scale, refine_at):

@@ -101,11 +101,12 @@ class Interpolator:
         """The frames at `timesteps` between `first` (t = 0) and `second` (t = 1).
 
         Args:
-            first, second: (B, 3, H, W) R'G'B' in [0, 1], any size, any device.
+            first, second: (B, 3, H, W) R'G'B' in [0, 1], any size, any device. Values a little
+                outside, as camera footage has them, are kept.
             timesteps: in (0, 1); for the halving schedule k / 2^n.
 
         Returns:
-            (T, B, 3, H, W) fp32 in [0, 1], on the interpolator's device.
+            (T, B, 3, H, W) fp32 on the interpolator's device, in [0, 1] as far as the frames are.
 
         Raises:
             ValueError: on shapes or timesteps that cannot be.

@@ -46,10 +46,10 @@ def predict(
     """The pictures at `times`; features are computed once for all of them.
 
     Args:
-        frames: (F, B, 3, H, W) in [0, 1], H and W multiples of `model.multiple_of / flow_scale`.
+        frames: (F, B, 3, H, W), H and W multiples of `model.multiple_of / flow_scale`.
 
     Returns:
-        One (B, 3, H, W) fp32 in [0, 1] per time.
+        One (B, 3, H, W) fp32 per time, no further outside [0, 1] than the frames.
     """
     pictures = predict_once(model, frames, times, options)
     if not options.tta:

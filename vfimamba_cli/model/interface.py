@@ -63,5 +63,7 @@ class InterpolationModel(Protocol):
         ...
 
     def synthesize(self, frames: Tensor, features: Features, motion: Motion) -> Tensor:
-        """The pictures at the wanted times, (B, 3, H, W) fp32 in [0, 1]."""
+        """The pictures at the wanted times, (B, 3, H, W) fp32, no further outside [0, 1]
+        than the frames.
+        """
         ...

@@ -104,7 +104,11 @@ class VFIMamba(nn.Module):
         return frames[0], frames[1], *warp_both(frames, motion.flow), motion.mask
 
     def synthesize(self, frames: Tensor, features: Features, motion: Motion) -> Tensor:
-        """The picture, (B, 3, H, W) fp32 in [0, 1]: warped frames by the mask, plus a residual."""
+        """Warped frames by the mask, plus a residual: (B, 3, H, W) fp32.
+
+        In [0, 1], as published, but where a frame itself lies outside: camera footage holds
+        codes beyond black and white, and a made frame without them would flicker.
+        """
         flow, warped = motion.flow, []
         for i, level in enumerate(features):
             flow = flow if i == 0 else resize_flow(flow, 0.5)
@@ -113,7 +117,9 @@ class VFIMamba(nn.Module):
         residual = self.unet(torch.cat((*planes, motion.flow), dim=1), warped)
         _, _, warped_first, warped_second, mask = planes
         merged = torch.lerp(warped_second, warped_first, torch.sigmoid(mask))
-        return (merged.float() + residual).clamp(0, 1)
+        low = torch.minimum(warped_first, warped_second).clamp(max=0)
+        high = torch.maximum(warped_first, warped_second).clamp(min=1)
+        return (merged.float() + residual).clamp(low, high)
 
     def forward(self, frames: Tensor, t: Tensor) -> Prediction:
         """The single pass at full scale, with every intermediate merge, for training.

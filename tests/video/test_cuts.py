@@ -1,0 +1,135 @@
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pytest
+
+from tests.clips import pan_planes
+from vfimamba_cli.frame import ColorSpec, Frame
+from vfimamba_cli.video.cuts import is_cut, is_static
+from vfimamba_cli.video.reader import VideoReader
+
+REAL = Path(__file__).resolve().parents[2] / "../shared/data/test"
+
+SIZES = [(64, 48), (320, 180), (48, 400), (641, 361)]
+
+
+def frame(planes, bit_depth=8):
+    return Frame(
+        planes=tuple(planes),
+        pts_seconds=Fraction(0),
+        duration_seconds=Fraction(1, 24),
+        color=ColorSpec(matrix="bt601", bit_depth=bit_depth),
+    )
+
+
+def scene(index=0, size=(320, 180), *, seed=0, speed=2):
+    return frame(pan_planes(index, *size, scene=seed, speed=speed))
+
+
+def lit(original, gain, offset):
+    """The same picture in another light."""
+    luma = np.clip(original.planes[0] * gain + offset, 0, 255).astype(np.uint8)
+    return frame((luma, *original.planes[1:]))
+
+
+def noisy(original, sigma, seed):
+    noise = np.random.default_rng(seed).normal(0, sigma, original.planes[0].shape)
+    luma = np.clip(original.planes[0] + noise, 0, 255).astype(np.uint8)
+    return frame((luma, *original.planes[1:]))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_another_scene_is_a_cut(size, seed):
+    assert is_cut(scene(size=size), scene(size=size, seed=seed))
+
+
+def test_another_scene_is_a_cut_in_ten_bits_too():
+    a, b = (frame(pan_planes(0, 320, 180, "yuv420p10le", scene=s), 10) for s in (0, 1))
+    assert is_cut(a, b)
+    assert not is_cut(a, frame(pan_planes(1, 320, 180, "yuv420p10le"), 10))
+
+
+@pytest.mark.parametrize("level", [16, 235])
+def test_from_or_to_an_empty_screen_is_a_cut(level):
+    picture = scene()
+    empty = lit(picture, 0, level)
+    if abs(float(picture.planes[0].mean()) - level) > 100:
+        assert is_cut(picture, empty)
+        assert is_cut(empty, picture)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.08])
+def test_a_pan_is_no_cut(size, share):
+    speed = max(1, round(share * size[0]))
+    for index in range(4):
+        first, second = (scene(i, size, speed=speed) for i in (index, index + 1))
+        assert not is_cut(first, second)
+
+
+@pytest.mark.parametrize(
+    ("gain", "offset", "speed"), [(1, 60, 20), (1.5, 20, 20), (0.5, 0, 2), (0.4, 130, 2)]
+)
+def test_a_flash_is_no_cut(gain, offset, speed):
+    before, during, after = (scene(i, speed=speed) for i in range(3))
+    flash = lit(during, gain, offset)
+    assert not is_cut(before, flash)
+    assert not is_cut(flash, after)
+
+
+def test_a_fade_is_no_cut():
+    levels = np.linspace(1, 0, 13)
+    faded = [lit(scene(i), level, 16 * (1 - level)) for i, level in enumerate(levels)]
+    for first, second in pairwise(faded):
+        assert not is_cut(first, second)
+        assert not is_cut(second, first)
+
+
+def test_noise_is_no_cut():
+    assert not is_cut(noisy(scene(), 12, seed=0), noisy(scene(), 12, seed=1))
+
+
+def test_two_empty_frames_are_no_cut():
+    black = lit(scene(), 0, 16)
+    assert not is_cut(black, black)
+
+
+def test_only_identical_planes_are_static():
+    first, second = scene(), scene()
+    assert is_static(first, second)
+    for plane in range(3):
+        changed = [p.copy() for p in second.planes]
+        changed[plane][-1, -1] ^= 1
+        assert not is_static(first, frame(changed))
+
+
+def test_most_pairs_of_full_hd_take_a_few_milliseconds():
+    first = frame(np.kron(p, np.ones((4, 4), np.uint8)) for p in scene(0, (480, 270)).planes)
+    second = frame(np.roll(p, 2, axis=1) for p in first.planes)
+    is_cut(first, second)
+    best = min(timed(is_cut, first, second) for _ in range(5))
+    assert best < 0.02  # about 0.001 on a free core
+
+
+def timed(call, *arguments):
+    start = perf_counter()
+    call(*arguments)
+    return perf_counter() - start
+
+
+@pytest.mark.parametrize(
+    ("name", "cuts"),
+    [("demo.mp4", [35]), ("tos_cuts.mp4", [11, 41, 87, 118, 130, 168, 229])],
+)
+def test_the_cuts_of_a_film_are_found_and_nothing_else(name, cuts):
+    """By eye; a muzzle flash lights frames 32 and 33 of the first, whip pans run in the second."""
+    if not REAL.is_dir():
+        pytest.skip(f"no real footage at {REAL}")
+    with VideoReader(REAL / name) as reader:
+        frames = list(reader.frames())
+    found = [i for i in range(1, len(frames)) if is_cut(frames[i - 1], frames[i])]
+    assert found == cuts

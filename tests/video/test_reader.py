@@ -1,0 +1,259 @@
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.clips import make_clip, pan_planes, read_frames
+from vfimamba_cli.errors import InputError
+from vfimamba_cli.frame import ColorTags
+from vfimamba_cli.video.info import resolve_color
+from vfimamba_cli.video.prefetch import prefetch
+from vfimamba_cli.video.reader import VideoReader
+
+REAL = Path(__file__).resolve().parents[2] / "../shared/data/test"
+
+VARIABLE = [0, 41, 83, 125, 166, 2166, 2208]
+"""Gaps of 41 and 42 ms and one of two seconds, in ms."""
+
+
+def read(path):
+    with VideoReader(path) as reader:
+        return reader.info, list(reader.frames())
+
+
+def real(name):
+    if not REAL.is_dir():
+        pytest.skip(f"no real footage at {REAL}")
+    return REAL / name
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_frames_come_with_exact_times_that_follow_one_another(tmp_path, suffix):
+    path = tmp_path / f"clip{suffix}"
+    make_clip(path, frames=9, rate=Fraction(24000, 1001))
+    info, frames = read(path)
+    tick = Fraction(1, 1000) if suffix == ".mkv" else Fraction(1001, 24000)
+    expected = [round(i * Fraction(1001, 24000) / tick) * tick for i in range(9)]
+    assert [frame.pts_seconds for frame in frames] == expected
+    assert [a.end_seconds for a in frames[:-1]] == [b.pts_seconds for b in frames[1:]]
+    assert info.rate == Fraction(24000, 1001)
+    assert info.frame_count == 9
+    assert frames[-1].end_seconds == info.start_seconds + info.duration_seconds
+    assert abs(info.duration_seconds - 9 * Fraction(1001, 24000)) < Fraction(1, 1000)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_variable_rate_stays_as_it_is(tmp_path, suffix):
+    path = tmp_path / f"clip{suffix}"
+    make_clip(path, frames=6, ticks=VARIABLE, time_base=Fraction(1, 1000))
+    info, frames = read(path)
+    assert [frame.pts_seconds * 1000 for frame in frames] == VARIABLE[:-1]
+    assert abs(frames[-1].end_seconds - Fraction(VARIABLE[-1], 1000)) <= Fraction(1, 1000)
+    assert float(info.rate) == pytest.approx(6 / 2.208, abs=0.01)
+
+
+def test_a_first_time_other_than_zero_is_kept(tmp_path):
+    make_clip(tmp_path / "clip.mp4", frames=3, ticks=[10, 11, 12, 13], rate=4)
+    info, frames = read(tmp_path / "clip.mp4")
+    assert [frame.pts_seconds * 4 for frame in frames] == [10, 11, 12]
+    assert info.start_seconds == Fraction(10, 4)
+
+
+@pytest.mark.parametrize(
+    "pix_fmt",
+    ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"],
+)
+def test_planes_are_those_that_were_coded(tmp_path, pix_fmt):
+    path = tmp_path / "clip.mkv"
+    make_clip(path, frames=2, size=(62, 46), pix_fmt=pix_fmt)
+    info, frames = read(path)
+    assert info.pixel_format == pix_fmt
+    for index, frame in enumerate(frames):
+        for plane, coded in zip(frame.planes, pan_planes(index, 62, 46, pix_fmt), strict=True):
+            assert plane.dtype == coded.dtype
+            assert plane.shape == coded.shape
+            error = np.abs(plane.astype(int) - coded.astype(int)).mean()
+            assert error < 3 * 2 ** (info.color.bit_depth - 8)
+
+
+def test_planes_cannot_be_written_to_by_accident(tmp_path):
+    make_clip(tmp_path / "clip.mp4", frames=1)
+    _, (frame,) = read(tmp_path / "clip.mp4")
+    with pytest.raises(ValueError, match="read-only"):
+        frame.planes[0][0, 0] = 1
+
+
+@pytest.mark.parametrize(
+    ("size", "tags", "matrix", "full_range"),
+    [
+        ((64, 48), {"colorspace": 1, "color_range": 1}, "bt709", False),
+        ((64, 48), {"colorspace": 9, "color_range": 2}, "bt2020", True),
+        ((64, 48), {}, "bt601", False),
+        ((64, 718), {}, "bt601", False),
+        ((64, 720), {}, "bt709", False),
+    ],
+)
+def test_colors_left_open_follow_the_size_and_the_tags_stay_open(
+    tmp_path, size, tags, matrix, full_range
+):
+    make_clip(tmp_path / "clip.mp4", frames=1, size=size, tags=tags, audio=False)
+    info, _ = read(tmp_path / "clip.mp4")
+    assert (info.color.matrix, info.color.full_range) == (matrix, full_range)
+    assert info.color.tags == ColorTags(
+        matrix=tags.get("colorspace", 2), range=tags.get("color_range", 0)
+    )
+
+
+def test_the_shape_of_pixels_the_rotation_and_the_other_streams_are_told(tmp_path):
+    make_clip(tmp_path / "clip.mp4", frames=2, sar=Fraction(15, 11), rotation=90)
+    info, _ = read(tmp_path / "clip.mp4")
+    assert info.sample_aspect_ratio == Fraction(15, 11)
+    assert info.rotation == 90
+    assert len(info.display_matrix) == 9
+    assert [(s.kind, s.codec, s.language) for s in info.streams if s.kind == "audio"] == [
+        ("audio", "aac", "deu")
+    ]
+
+
+def test_a_single_frame_has_its_own_duration(tmp_path):
+    make_clip(tmp_path / "clip.mp4", frames=1, rate=25)
+    info, (frame,) = read(tmp_path / "clip.mp4")
+    assert frame.duration_seconds == info.duration_seconds == Fraction(1, 25)
+
+
+def test_a_raw_stream_without_times_counts_frames(tmp_path):
+    path = tmp_path / "clip.h264"
+    make_clip(path, frames=5, audio=False, rate=25)
+    info, frames = read(path)
+    assert [frame.pts_seconds for frame in frames] == [Fraction(i, 25) for i in range(5)]
+    assert info.duration_seconds == Fraction(5, 25)
+
+
+def test_a_transport_stream_starts_at_its_own_clock(tmp_path):
+    path = tmp_path / "clip.ts"
+    make_clip(path, frames=5, ticks=[100, 101, 102, 103, 104, 105], rate=25, audio=False)
+    info, frames = read(path)
+    assert info.origin_seconds >= 4
+    assert [frame.pts_seconds for frame in frames] == [Fraction(i, 25) for i in range(5)]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi", ".flv"])
+@pytest.mark.parametrize("kept", [0.5, 0.75, 0.98])
+def test_a_file_cut_off_anywhere_is_refused_before_the_first_frame(tmp_path, suffix, kept):
+    whole, cut = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
+    make_clip(whole, frames=60, audio=suffix != ".flv" and "pcm_s16le")
+    if suffix in (".mp4", ".mov"):
+        put_index_first(whole)
+    data = whole.read_bytes()
+    cut.write_bytes(data[: int(len(data) * kept)])
+    read(whole)
+    with pytest.raises(InputError, match="cut off or damaged") as caught, VideoReader(cut):
+        pass
+    assert str(cut) in str(caught.value)
+    assert caught.value.hint
+
+
+def put_index_first(path):
+    """Remux with the index before the pictures: the kind that opens when cut off."""
+    moved = path.with_stem("moved")
+    with (
+        av.open(str(path)) as source,
+        av.open(str(moved), "w", container_options={"movflags": "faststart"}) as target,
+    ):
+        streams = [target.add_stream_from_template(stream) for stream in source.streams]
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                target.mux(packet)
+    moved.replace(path)
+
+
+def test_damage_in_the_middle_is_an_error_and_no_shorter_video(tmp_path):
+    path = tmp_path / "clip.mp4"
+    make_clip(path, frames=30, audio=False, size=(128, 96))
+    with av.open(str(path)) as container:
+        victim = [packet for packet in container.demux(video=0) if packet.size][15]
+        start, size = victim.pos, victim.size
+    data = bytearray(path.read_bytes())
+    data[start : start + size] = b"\xff" * size
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="damaged"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "No such file"),
+        (lambda path: path.mkdir(), "A folder, not a video"),
+        (lambda path: path.write_bytes(b""), "Not a video that can be opened"),
+        (lambda path: path.write_text("this is no video\n" * 100), "Not a video"),
+        (lambda path: make_clip(path, frames=0), "There is no video stream, only audio"),
+        (lambda path: make_clip(path, frames=1, tags={"colorspace": 8}), "matrix with code 8"),
+    ],
+)
+def test_what_is_no_usable_video_is_refused_with_a_hint(tmp_path, make, message):
+    path = tmp_path / "input.mp4"
+    make(path)
+    with pytest.raises(InputError, match=message) as caught, VideoReader(path):
+        pass
+    assert str(path) in str(caught.value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("pixel_format", ["gray", "bgra", "yuv420p12le", "nv12"])
+def test_a_pixel_format_that_is_not_supported_is_named_and_what_is_too(pixel_format):
+    with pytest.raises(InputError, match=f"pixel format {pixel_format}") as caught:
+        resolve_color(pixel_format, ColorTags(), codec="any", height=48, path=Path("a.mkv"))
+    assert "8-bit and 10-bit planar YUV" in caught.value.hint
+
+
+def test_leaving_while_a_thread_reads_ahead_keeps_the_error_that_made_one_leave(tmp_path):
+    make_clip(tmp_path / "clip.mp4", frames=60, size=(320, 240))
+    for _ in range(5):
+        with (
+            pytest.raises(OSError, match="disk full"),
+            VideoReader(tmp_path / "clip.mp4") as reader,
+        ):
+            frames = prefetch(reader.frames(), depth=2)
+            next(frames)
+            raise OSError("disk full")
+        frames.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "start", "end"),
+    [
+        ("vfr_real.mp4", 117, 0, 5),
+        ("var_fps_video.mp4", 300, 0, Fraction(449, 30)),
+        ("edit_list_positive_shift.mp4", 270, 1, 10),
+        ("iibbibb_editlist_videoonly.mp4", 12, 0, 12),
+        ("one_frame.mp4", 1, 0, Fraction(1, 30)),
+        ("late_start.ts", 120, 0, 4),
+        ("three_sounds.mkv", 234, Fraction(7, 1000), Fraction(7807, 1000)),
+        ("roadtrip-vp92-10bit.webm", 72, 0, Fraction(3002, 1000)),
+    ],
+)
+def test_real_files_are_read_to_their_end(name, count, start, end):
+    info, frames = read(real(name))
+    assert len(frames) == len(read_frames(real(name))) == count
+    assert frames[0].pts_seconds == info.start_seconds == start
+    assert frames[-1].end_seconds == end
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "truncated.mp4",
+        "truncated.webm",
+        "invalid-bitstream.webm",
+        "Error_I_P.264",
+        "BA_MW_D_IDR_LOST.264",
+        "sample_with_invalid_nalu.mp4",
+    ],
+)
+def test_real_damaged_files_are_refused(name):
+    with pytest.raises(InputError, match="cut off or damaged"):
+        read(real(name))

@@ -1,0 +1,377 @@
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.clips import audio_packets_hash, make_clip, read_frames
+from vfimamba_cli.errors import InputError, OutputError
+from vfimamba_cli.video.reader import VideoReader
+from vfimamba_cli.video.timeline import MultiplyRate
+from vfimamba_cli.video.writer import VideoWriter
+
+REAL = Path(__file__).resolve().parents[2] / "../shared/data/test"
+
+
+def double(source, target, *, factor=2, **options):
+    """Write every frame of `source` `factor` times; the times it should have, and the writer."""
+    timeline, times = MultiplyRate(factor), []
+    with (
+        VideoReader(source) as reader,
+        VideoWriter(
+            target,
+            info=reader.info,
+            time_base=timeline.time_base(reader.info.time_base),
+            rate=timeline.rate(reader.info.rate),
+            **{"preset": "ultrafast", **options},
+        ) as writer,
+    ):
+        for frame in reader.frames():
+            for slot in timeline.slots(frame.pts_seconds, frame.end_seconds):
+                writer.write(frame.at(slot.pts_seconds, slot.duration_seconds))
+                times.append(slot.pts_seconds)
+    return times, writer
+
+
+def read(path):
+    with VideoReader(path) as reader:
+        return reader.info, list(reader.frames())
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".m4v"])
+@pytest.mark.parametrize("factor", [2, 3])
+def test_times_and_duration_are_those_that_were_written(tmp_path, suffix, factor):
+    source, target = tmp_path / "in.mp4", tmp_path / f"out{suffix}"
+    make_clip(source, frames=7, rate=Fraction(24000, 1001))
+    times, _ = double(source, target, factor=factor)
+    before, _ = read(source)
+    after, frames = read(target)
+    inexact = Fraction(1, 1000) if suffix == ".mkv" else 0
+    shift = frames[0].pts_seconds - times[0]
+    written = [frame.pts_seconds - shift for frame in frames]
+    assert max(abs(a - b) for a, b in zip(written, times, strict=True)) <= inexact
+    assert abs(after.duration_seconds - before.duration_seconds) <= inexact
+    assert float(after.rate) == pytest.approx(float(before.rate) * factor, rel=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_variable_rate_survives_with_its_last_duration(tmp_path, suffix):
+    source, target = tmp_path / "in.mp4", tmp_path / f"out{suffix}"
+    ticks = [0, 41, 83, 125, 166, 2166, 2966]
+    make_clip(source, frames=6, ticks=ticks, time_base=Fraction(1, 1000))
+    times, _ = double(source, target, preset="medium")
+    info, frames = read(target)
+    inexact = Fraction(1, 1000) if suffix == ".mkv" else 0
+    shift = frames[0].pts_seconds
+    written = [frame.pts_seconds - shift for frame in frames]
+    assert max(abs(a - b) for a, b in zip(written, times, strict=True)) <= inexact
+    assert abs(info.duration_seconds - Fraction(2966, 1000)) <= inexact
+
+
+def test_a_start_later_than_zero_is_kept_beside_sound_that_starts_at_zero(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=3, ticks=[7, 8, 9, 10], rate=24)
+    double(tmp_path / "in.mp4", tmp_path / "out.mp4")
+    assert read(tmp_path / "out.mp4")[0].start_seconds == Fraction(7, 24)
+    assert sound_times(tmp_path / "out.mp4") == sound_times(tmp_path / "in.mp4")
+
+
+def sound_times(path):
+    with av.open(str(path)) as container:
+        return [packet.pts for packet in container.demux(audio=0) if packet.size]
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("aac", ".mp4"), ("aac", ".mkv"), ("pcm_s16le", ".mov"), ("flac", ".mkv")]
+)
+def test_sound_is_copied_bit_for_bit(tmp_path, codec, suffix):
+    source, target = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
+    make_clip(source, frames=12, audio=codec)
+    double(source, target)
+    assert audio_packets_hash(target) == audio_packets_hash(source)
+    assert audio_packets_hash(source)[0][0] > 4
+    before, after = ([s.language for s in read(path)[0].streams[:1]] for path in (source, target))
+    assert after == before
+
+
+def test_sound_and_pictures_lie_side_by_side_in_the_file(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=72, size=(32, 32))
+    double(tmp_path / "in.mp4", tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        packets = sorted((p.pos, p.stream.type) for p in container.demux() if p.size)
+    halves = [kind for _, kind in packets[: len(packets) // 2]]
+    assert abs(halves.count("audio") / len(halves) - 0.5) < 0.2
+
+
+@pytest.mark.parametrize(
+    "pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
+)
+def test_the_pixel_format_stays_and_lossless_is_bit_exact_in_eight_bits(tmp_path, pix_fmt):
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    make_clip(source, frames=2, pix_fmt=pix_fmt, audio=False)
+    double(source, target, crf=0)
+    before, old = read(source)
+    after, new = read(target)
+    assert after.pixel_format == before.pixel_format
+    if before.color.bit_depth == 8:
+        for a, b in zip(old, new[::2], strict=True):
+            assert all(np.array_equal(p, q) for p, q in zip(a.planes, b.planes, strict=True))
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1},
+        {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1},
+        {"colorspace": 6, "color_primaries": 6, "color_trc": 6, "color_range": 2},
+        {},
+    ],
+)
+def test_color_tags_stay_as_found(tmp_path, tags):
+    make_clip(tmp_path / "in.mp4", frames=2, tags=tags)
+    double(tmp_path / "in.mp4", tmp_path / "out.mp4")
+    before, after = read(tmp_path / "in.mp4")[0], read(tmp_path / "out.mp4")[0]
+    assert after.color == before.color
+    assert before.color.tags.matrix == tags.get("colorspace", 2)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_rotation_pixel_shape_and_titles_stay(tmp_path, suffix):
+    source, target = tmp_path / "in.mp4", tmp_path / f"out{suffix}"
+    make_clip(source, frames=2, rotation=90, sar=Fraction(15, 11), metadata={"title": "Grüße"})
+    double(source, target)
+    before, after = read(source)[0], read(target)[0]
+    assert after.display_matrix == before.display_matrix != None  # noqa: E711
+    assert after.sample_aspect_ratio == Fraction(15, 11)
+    with av.open(str(target)) as container:
+        assert container.metadata["title"] == "Grüße"
+
+
+@pytest.mark.parametrize(("size", "pix_fmt"), [((61, 45), "yuv420p"), ((61, 46), "yuv422p")])
+def test_odd_sizes_keep_size_and_format(tmp_path, size, pix_fmt):
+    source = tmp_path / "in.mkv"
+    write_odd(source, size, pix_fmt)
+    times, writer = double(source, tmp_path / "out.mp4")
+    info, frames = read(tmp_path / "out.mp4")
+    assert (info.width, info.height, info.pixel_format) == (*size, pix_fmt)
+    assert [frame.pts_seconds for frame in frames] == times
+    assert writer.encoder.name == "libvpx-vp9"
+    with pytest.raises(OutputError, match="of odd size, 61x4"):
+        double(source, tmp_path / "out.mov")
+
+
+def write_odd(path, size, pix_fmt):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(
+            "ffv1", 25, width=size[0], height=size[1], pix_fmt=pix_fmt, time_base=Fraction(1, 25)
+        )
+        for i in range(3):
+            picture = av.VideoFrame(*size, pix_fmt)
+            for plane in picture.planes:
+                np.frombuffer(plane, np.uint8)[:] = 60 + 20 * i
+            picture.pts = i
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+
+
+def test_what_a_container_cannot_hold_is_announced_before_the_first_frame(tmp_path):
+    source = tmp_path / "in.mkv"
+    make_clip(tmp_path / "plain.mkv", frames=3)
+    add_extras(tmp_path / "plain.mkv", source)
+    _, writer = double(source, tmp_path / "out.mp4")
+    assert any("(subrip) is dropped" in note for note in writer.notes)
+    assert any("only .mkv holds attachments" in note for note in writer.notes)
+    _, writer = double(source, tmp_path / "out.mkv")
+    assert writer.notes == []
+    kinds = [stream.kind for stream in read(tmp_path / "out.mkv")[0].streams]
+    assert kinds == ["audio", "video", "subtitle", "attachment"]
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        (words,) = [bytes(p) for p in container.demux(subtitles=0) if p.size]
+        assert words == b"Hello"
+        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["One"]
+
+
+def add_extras(plain, target):
+    """Copy `plain` with a subtitle, a font and a chapter."""
+    with av.open(str(plain)) as source, av.open(str(target), "w") as container:
+        streams = [container.add_stream_from_template(stream) for stream in source.streams]
+        words = container.add_mux_stream("subrip")
+        container.add_attachment("a.ttf", "font/ttf", b"letters")
+        container.set_chapters(
+            [
+                {
+                    "id": 1,
+                    "start": 0,
+                    "end": 100,
+                    "time_base": Fraction(1, 1000),
+                    "metadata": {"title": "One"},
+                }
+            ]
+        )
+        packets = [packet for packet in source.demux() if packet.size]
+        for packet in packets:
+            packet.stream = streams[packet.stream_index]
+            container.mux(packet)
+        line = av.Packet(b"Hello")
+        line.stream, line.time_base = words, Fraction(1, 1000)
+        line.pts = line.dts = 10
+        line.duration = 50
+        container.mux(line)
+
+
+def test_sound_that_does_not_fit_is_an_error_and_not_silence(tmp_path):
+    make_clip(tmp_path / "in.mkv", frames=2, audio="libopus")
+    with pytest.raises(
+        OutputError, match=r".mov cannot hold all streams of the source \(opus"
+    ) as caught:
+        double(tmp_path / "in.mkv", tmp_path / "out.mov")
+    assert ".mkv" in caught.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+
+
+def test_the_file_appears_under_its_name_only_when_it_is_whole(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=3)
+    with VideoReader(tmp_path / "in.mp4") as reader:
+        info, frames = reader.info, list(reader.frames())
+        with VideoWriter(
+            tmp_path / "out.mp4", info=info, time_base=info.time_base, rate=info.rate
+        ) as writer:
+            writer.write(frames[0])
+            assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.mp4.part"}
+            writer.write(frames[1])
+            writer.write(frames[2])
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.mp4"}
+    assert len(read_frames(tmp_path / "out.mp4")) == 3
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OutputError("disk full"), ValueError("bug")])
+@pytest.mark.parametrize("there_before", [False, True])
+def test_after_any_error_nothing_is_left_and_an_old_file_is_untouched(
+    tmp_path, error, there_before
+):
+    make_clip(tmp_path / "in.mp4", frames=3)
+    target = tmp_path / "out.mp4"
+    if there_before:
+        target.write_bytes(b"old")
+    with VideoReader(tmp_path / "in.mp4") as reader:
+        info = reader.info
+        with (
+            pytest.raises(error if isinstance(error, type) else type(error)),
+            VideoWriter(
+                target, info=info, time_base=info.time_base, rate=info.rate, overwrite=True
+            ) as writer,
+        ):
+            writer.write(next(reader.frames()))
+            raise error
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mp4"} | (
+        {"out.mp4"} if there_before else set()
+    )
+    assert not there_before or target.read_bytes() == b"old"
+
+
+def test_a_result_with_a_frame_missing_is_not_kept(tmp_path, monkeypatch):
+    make_clip(tmp_path / "in.mp4", frames=4, audio=False)
+    monkeypatch.setattr(
+        VideoWriter, "_count", property(lambda _: 99, lambda *_: None), raising=False
+    )
+    with pytest.raises(OutputError, match="has 8 frames instead of 99"):
+        double(tmp_path / "in.mp4", tmp_path / "out.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_no_frames_make_no_file(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=2)
+    with VideoReader(tmp_path / "in.mp4") as reader:
+        info = reader.info
+        with (
+            pytest.raises(OutputError, match="Not one frame"),
+            VideoWriter(tmp_path / "out.mp4", info=info, time_base=info.time_base, rate=info.rate),
+        ):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_source_whose_sound_breaks_off_leaves_no_file(tmp_path):
+    source = tmp_path / "in.mp4"
+    make_clip(source, frames=4)
+    with VideoReader(source) as reader:
+        info, frames = reader.info, list(reader.frames())
+    source.write_bytes(source.read_bytes()[:400])
+    with (
+        pytest.raises(InputError),
+        VideoWriter(tmp_path / "o.mp4", info=info, time_base=info.time_base, rate=info.rate) as w,
+    ):
+        w.write(frames[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("in.mp4", "Output and input are the same file"),
+        ("hard.mp4", "Output and input are the same file"),
+        ("soft.mp4", "Output and input are the same file"),
+        ("there.mp4", "exists already"),
+        ("nowhere/out.mp4", "folder does not exist"),
+        ("out.xyz", "No container is known for the extension '.xyz'"),
+        ("out", "No container is known"),
+        ("folder.mp4", "is a folder"),
+        ("/proc/out.mp4", "Cannot write here"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_with_a_hint(tmp_path, target, message):
+    make_clip(tmp_path / "in.mp4", frames=2)
+    os.link(tmp_path / "in.mp4", tmp_path / "hard.mp4")
+    (tmp_path / "soft.mp4").symlink_to(tmp_path / "in.mp4")
+    (tmp_path / "there.mp4").write_bytes(b"precious")
+    (tmp_path / "folder.mp4").mkdir()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(OutputError, match=message) as caught:
+        double(tmp_path / "in.mp4", tmp_path / target)
+    assert caught.value.hint
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert (tmp_path / "there.mp4").read_bytes() == b"precious"
+
+
+def test_an_existing_output_is_replaced_when_told(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=2)
+    (tmp_path / "out.mp4").write_bytes(b"old")
+    double(tmp_path / "in.mp4", tmp_path / "out.mp4", overwrite=True)
+    assert len(read_frames(tmp_path / "out.mp4")) == 4
+
+
+def test_times_too_fine_for_matroska_are_refused(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=3, rate=1000, audio=False)
+    with pytest.raises(OutputError, match="whole milliseconds"):
+        double(tmp_path / "in.mp4", tmp_path / "out.mkv")
+    double(tmp_path / "in.mp4", tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "demo.mp4",
+        "vfr_real.mp4",
+        "var_fps_video.mp4",
+        "oa4_launch.webm",
+        "flower-fragmented.mp4",
+        "rotate90.mp4",
+        "h264_10bits.mp4",
+        "three_sounds.mkv",
+        "one_frame.mp4",
+        "video_desks.3gp",
+        "bear-vp9-odd-dimensions.webm",
+    ],
+)
+def test_real_files_come_out_doubled_with_times_length_and_sound(tmp_path, name):
+    if not REAL.is_dir():
+        pytest.skip(f"no real footage at {REAL}")
+    target = tmp_path / "out.mp4"
+    times, _ = double(REAL / name, target)
+    before, after = read(REAL / name)[0], read(target)
+    assert [frame.pts_seconds for frame in after[1]] == times
+    assert after[0].duration_seconds == before.duration_seconds
+    assert after[0].display_matrix == before.display_matrix
+    if name != "video_desks.3gp":  # tags that are no UTF-8, which only our reader forgives
+        assert audio_packets_hash(target) == audio_packets_hash(REAL / name)

@@ -1,0 +1,38 @@
+"""A whole short clip as RGB pixels in memory: what training reads, not what interpolation shows."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from vfimamba_cli.errors import InputError
+
+
+def read_clip(path: Path) -> NDArray[np.uint8]:
+    """Decode every picture of the first video stream; a still picture is a clip of one.
+
+    Colour comes from libswscale's plain conversion: a network learns motion from it just as
+    well, and nothing read here is ever written to a video again. Decoding runs in the calling
+    thread alone, so a pool of callers keeps all cores busy.
+
+    Returns:
+        (T, H, W, 3), R, G, B.
+
+    Raises:
+        InputError: if the file cannot be decoded to its end or holds no picture.
+    """
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise InputError(f"No video stream: {path}")
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    except (av.FFmpegError, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"Cannot decode: {path}: {error}") from error
+    if not pictures:
+        raise InputError(f"No picture in the video stream: {path}")
+    if len({picture.shape for picture in pictures}) > 1:
+        raise InputError(f"The picture size changes inside the clip: {path}")
+    return np.stack(pictures)

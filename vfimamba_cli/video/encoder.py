@@ -1,0 +1,122 @@
+"""Which encoder makes the video, and everything it must be told about the source."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from av.codec.context import Flags
+from av.container import OutputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vfimamba_cli.errors import OutputError
+from vfimamba_cli.frame import ColorSpec, Frame
+from vfimamba_cli.video.info import VideoInfo
+from vfimamba_cli.video.planes import make_picture
+
+FULL_RANGE = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder:
+    """A video encoder with its settings.
+
+    Attributes:
+        name: FFmpeg's name of it.
+        options: as it takes them.
+    """
+
+    name: str
+    options: dict[str, str]
+
+    def __str__(self) -> str:
+        """For people: the name, then the settings."""
+        return f"{self.name} ({', '.join(f'{key} {value}' for key, value in self.options.items())})"
+
+
+def choose_encoder(info: VideoInfo, container: str, *, crf: int, preset: str) -> Encoder:
+    """libx264; or libvpx-vp9 for sizes that H.264 does not have.
+
+    MP4 and MOV store how long pictures last in the order of decoding only, so a variable rate is
+    written without B-frames, whose decoding order is another: else the last picture would last as
+    long as some other one.
+
+    H.264 stores subsampled pictures in even sizes only. VP9 stores any, so that the size and the
+    pixel format can both stay as they are.
+
+    Raises:
+        OutputError: if the size is one of these and `container` cannot hold VP9, or the bit depth
+            is beyond the VP9 encoder.
+    """
+    color = info.color
+    odd = (info.width % 2 and color.subsampling != "444") or (
+        info.height % 2 and color.subsampling == "420"
+    )
+    if not odd:
+        in_order = {"bf": "0"} if info.variable_rate and container != "matroska" else {}
+        return Encoder(name="libx264", options={"crf": str(crf), "preset": preset, **in_order})
+    if container == "mov" or color.bit_depth > 8:
+        what = f"{color.bit_depth}-bit {':'.join(color.subsampling)} video"
+        raise OutputError(
+            f"No encoder for {container} takes {what} of odd size, {info.width}x{info.height}: "
+            f"{info.path}",
+            hint="Choose an output name that ends in .mp4 or .mkv"
+            if container == "mov"
+            else "Scale or crop it to an even size first",
+        )
+    speed = {"deadline": "good", "cpu-used": "4", "row-mt": "1"}
+    return Encoder(name="libvpx-vp9", options={"crf": str(crf), "b": "0", **speed})
+
+
+def add_video_stream(
+    container: OutputContainer,
+    encoder: Encoder,
+    info: VideoInfo,
+    *,
+    time_base: Fraction,
+    rate: Fraction,
+) -> VideoStream:
+    """A stream of the source's size, pixel format, color tags, pixel shape and rotation."""
+    stream = container.add_stream(
+        encoder.name,
+        rate=rate,
+        options=dict(encoder.options),
+        width=info.width,
+        height=info.height,
+        time_base=time_base,
+    )
+    assert isinstance(stream, VideoStream)
+    context = stream.codec_context
+    context.pix_fmt = encoded_format(info.color)
+    context.colorspace = info.color.tags.matrix
+    context.color_primaries = info.color.tags.primaries
+    context.color_trc = info.color.tags.transfer
+    context.color_range = encoded_range(info.color)
+    # Without it the muxer guesses how long the last pictures of a variable rate last.
+    context.flags |= Flags.frame_duration
+    if info.sample_aspect_ratio:
+        context.sample_aspect_ratio = info.sample_aspect_ratio
+    stream.set_display_matrix(info.display_matrix)
+    return stream
+
+
+def encodable(frame: Frame, time_base: Fraction) -> VideoFrame:
+    """`frame` as the encoder takes it, with its times in ticks and its tags."""
+    picture = make_picture(frame, encoded_format(frame.color))
+    picture.time_base = time_base
+    picture.pts = round(frame.pts_seconds / time_base)
+    picture.duration = round(frame.end_seconds / time_base) - picture.pts
+    picture.colorspace = frame.color.tags.matrix
+    picture.color_primaries = frame.color.tags.primaries
+    picture.color_trc = frame.color.tags.transfer
+    picture.color_range = encoded_range(frame.color)
+    return picture
+
+
+def encoded_format(color: ColorSpec) -> str:
+    """FFmpeg's name of the pixel format for the encoder."""
+    return f"yuv{color.subsampling}p" + (f"{color.bit_depth}le" if color.bit_depth > 8 else "")
+
+
+def encoded_range(color: ColorSpec) -> int:
+    """The range tag to write: full where the format said so by its name only, else as found."""
+    return FULL_RANGE if color.full_range else color.tags.range

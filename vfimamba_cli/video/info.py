@@ -1,0 +1,134 @@
+"""What a video file says about itself, with what it leaves open resolved by a stated rule."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import get_args
+
+from vfimamba_cli.errors import InputError
+from vfimamba_cli.frame import (
+    UNSPECIFIED,
+    ChromaLocation,
+    ColorSpec,
+    ColorTags,
+    Matrix,
+    Subsampling,
+)
+
+HD_LINES = 720
+FULL_RANGE = 2
+
+MATRICES: dict[int, Matrix] = {
+    1: "bt709",
+    4: "bt601",  # FCC 73.682, which differs from BT.601 in the third digit
+    5: "bt601",
+    6: "bt601",
+    7: "bt709",  # SMPTE 240M, in the second digit
+    9: "bt2020",
+    10: "bt2020",  # constant luminance; there and back by the same matrix, tags kept
+}
+"""Matrix code points (ITU-T H.273) that a picture can be taken to R'G'B' and back with."""
+
+PIXEL_FORMATS: dict[str, tuple[Subsampling, int]] = {
+    **{f"yuv{chroma}p": (chroma, 8) for chroma in get_args(Subsampling)},
+    **{f"yuvj{chroma}p": (chroma, 8) for chroma in get_args(Subsampling)},
+    **{f"yuv{chroma}p10le": (chroma, 10) for chroma in get_args(Subsampling)},
+}
+"""FFmpeg's name of each format that can be read -> chroma subsampling and bit depth."""
+
+CENTERED_CHROMA = {"mjpeg", "mpeg1video"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamInfo:
+    """One stream of a container: its kind (`video`, `audio`, `subtitle`, ...) and codec."""
+
+    index: int
+    kind: str
+    codec: str
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoInfo:
+    """What is known of a video before its frames are decoded.
+
+    Attributes:
+        path: of the file.
+        width, height: in pixels, as stored: not rotated, pixels not squared.
+        pixel_format: FFmpeg's name.
+        color: what the codes mean.
+        codec, container: FFmpeg's names.
+        time_base: seconds of which every frame time is a whole number.
+        start_seconds, duration_seconds: of the video stream; from the first frame's appearance to
+            the last one's end.
+        frame_count: pictures promised by the packets; VP8 and VP9 may show a few less.
+        rate: average frames per second: the container's where the packets agree with it.
+        variable_rate: whether some frames last longer than others.
+        origin_seconds: where the container's clock starts; already taken off all frame times.
+            0 except for transport streams and their like, whose clock means nothing.
+        sample_aspect_ratio: width of a pixel over its height; None where not said.
+        display_matrix: the nine numbers of the rotation to be done by the player, or None.
+        rotation: the same in degrees, counter-clockwise.
+        interlaced: whether the first picture says it is made of two fields.
+        side_data: names of what else travels on the frames (HDR mastering, captions, ...).
+        video_index: index of the video stream.
+        streams: all streams, this one too.
+    """
+
+    path: Path
+    width: int
+    height: int
+    pixel_format: str
+    color: ColorSpec
+    codec: str
+    container: str
+    time_base: Fraction
+    start_seconds: Fraction
+    duration_seconds: Fraction
+    frame_count: int
+    rate: Fraction
+    variable_rate: bool
+    origin_seconds: Fraction
+    sample_aspect_ratio: Fraction | None
+    display_matrix: tuple[int, ...] | None
+    rotation: int
+    interlaced: bool
+    side_data: tuple[str, ...]
+    video_index: int
+    streams: tuple[StreamInfo, ...]
+
+
+def resolve_color(
+    pixel_format: str, tags: ColorTags, *, codec: str, height: int, path: Path
+) -> ColorSpec:
+    """What the codes of a picture mean, where the tags leave it open too.
+
+    No matrix: BT.709 from 720 lines on, BT.601 below, as every player does. No range: limited,
+    except in the `yuvj` formats, which are full range by name. Chroma lies left, as H.264 has it
+    unless told otherwise, and centered in JPEG and MPEG-1.
+
+    Raises:
+        InputError: for a pixel format or a matrix that is not supported.
+    """
+    if pixel_format not in PIXEL_FORMATS:
+        raise InputError(
+            f"The pixel format {pixel_format} is not supported yet: {path}",
+            hint="8-bit and 10-bit planar YUV is: convert it with "
+            "`ffmpeg -i IN -pix_fmt yuv420p -crf 12 OUT`",
+        )
+    if tags.matrix != UNSPECIFIED and tags.matrix not in MATRICES:
+        raise InputError(
+            f"The color matrix with code {tags.matrix} (ITU-T H.273) is not supported: {path}",
+            hint=f"Supported codes: {', '.join(map(str, sorted(MATRICES)))}",
+        )
+    subsampling, bit_depth = PIXEL_FORMATS[pixel_format]
+    location: ChromaLocation = "center" if codec in CENTERED_CHROMA else "left"
+    return ColorSpec(
+        matrix=MATRICES.get(tags.matrix, "bt709" if height >= HD_LINES else "bt601"),
+        full_range=tags.range == FULL_RANGE or pixel_format.startswith("yuvj"),
+        bit_depth=bit_depth,
+        subsampling=subsampling,
+        chroma_location=location,
+        tags=tags,
+    )

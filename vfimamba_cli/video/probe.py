@@ -1,0 +1,185 @@
+"""Open a media file and say what is in it."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from struct import unpack
+from typing import cast
+
+import av
+from av.container import InputContainer
+from av.format import Flags as FormatFlags
+from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Disposition, Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vfimamba_cli.errors import InputError
+from vfimamba_cli.frame import ColorTags
+from vfimamba_cli.video.completeness import cut_off
+from vfimamba_cli.video.info import StreamInfo, VideoInfo, resolve_color
+from vfimamba_cli.video.rational import as_fraction
+from vfimamba_cli.video.scan import Scan, nominal_rate
+
+RATE_TOLERANCE = 0.02
+
+SIDE_DATA = {
+    SideDataType.MASTERING_DISPLAY_METADATA: "HDR mastering display",
+    SideDataType.CONTENT_LIGHT_LEVEL: "HDR content light level",
+    SideDataType.DYNAMIC_HDR_PLUS: "HDR10+",
+    SideDataType.DOVI_METADATA: "Dolby Vision",
+    SideDataType.A53_CC: "closed captions",
+}
+
+
+def open_input(path: Path) -> InputContainer:
+    """Open a media file.
+
+    Raises:
+        InputError: if there is none, or it is not one.
+    """
+    if not path.exists():
+        raise InputError(f"No such file: {path}", hint="Check the path")
+    if path.is_dir():
+        raise InputError(f"A folder, not a video: {path}", hint="Give the path of a video file")
+    try:
+        # Tags that are no UTF-8 must not keep anybody from the pictures.
+        return av.open(str(path), metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(
+            f"Not a video that can be opened ({error.strerror}): {path}",
+            hint="If a player shows it, `ffmpeg -i IN -c copy OUT.mkv` may repair it",
+        ) from error
+
+
+@contextmanager
+def damage_is_an_input_error(path: Path) -> Iterator[None]:
+    """Turn FFmpeg's errors while reading `path` into `InputError`."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise cut_off(path, str(error.strerror)) from error
+
+
+def pick_video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The stream to interpolate: FFmpeg's choice among those that are no cover picture.
+
+    Raises:
+        InputError: if there is none, or nothing here can decode it.
+    """
+    moving = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic
+    ]
+    if not moving:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise InputError(
+            f"There is no video stream, only {kinds}: {path}", hint="Give a file with pictures"
+        )
+    best = container.streams.best("video")
+    stream = next((stream for stream in moving if stream is best), moving[0])
+    if stream.codec_context is None:
+        raise InputError(
+            f"The codec of the video stream is not known here: {path}",
+            hint="Convert it with another program first, to H.264 for instance",
+        )
+    return stream
+
+
+def average_rate(stream: VideoStream, measured: Fraction) -> Fraction:
+    """The container's average rate where it is `measured` within 2 %, or else `measured`.
+
+    Containers that count milliseconds cannot tell 30000/1001 from 29.97 by their times, but
+    mostly say which it is; some say nonsense, 1000 for instance.
+    """
+    nominal = nominal_rate(stream)
+    return nominal if abs(nominal / measured - 1) < RATE_TOLERANCE else measured
+
+
+def clock_origin(container: InputContainer) -> Fraction:
+    """Where the clock starts, in seconds: 0, or the first time in a transport stream."""
+    if not FormatFlags(container.format.flags) & FormatFlags.ts_discont:
+        return Fraction(0)
+    starts = (
+        stream.start_time * time_base
+        for stream in container.streams
+        if stream.start_time is not None and (time_base := as_fraction(stream.time_base))
+    )
+    return min(starts, default=Fraction(0))
+
+
+def display_matrix(picture: VideoFrame) -> tuple[int, ...] | None:
+    """The nine 32-bit numbers of the rotation that the player is to do; None if there are none."""
+    for data in side_data(picture):
+        if data.type is SideDataType.DISPLAYMATRIX:
+            return unpack("=9i", bytes(data))
+    return None
+
+
+def side_data(picture: VideoFrame) -> tuple[SideData, ...]:
+    """What travels on a picture beside its planes."""
+    return tuple(cast(Iterable[SideData], picture.side_data))
+
+
+def describe_stream(stream: Stream) -> StreamInfo:
+    """Kind, codec and language of any stream."""
+    context = stream.codec_context
+    return StreamInfo(
+        index=stream.index,
+        kind=stream.type,
+        codec=context.codec.canonical_name if context else "unknown",
+        language=stream.metadata.get("language", ""),
+    )
+
+
+def describe(
+    container: InputContainer, stream: VideoStream, first: VideoFrame, scan: Scan, path: Path
+) -> VideoInfo:
+    """Everything known of a video once its packets are read and its first picture is decoded.
+
+    The picture's own color tags are taken, not the container's: they are what it was coded with.
+
+    Raises:
+        InputError: for a kind of picture that is not supported.
+    """
+    time_base = as_fraction(stream.time_base)
+    if first.pts is None or time_base is None:
+        time_base = 1 / nominal_rate(stream)
+    origin = clock_origin(container)
+    duration = (scan.end - scan.start) * time_base
+    codec = stream.codec_context.codec.canonical_name
+    tags = ColorTags(
+        matrix=int(first.colorspace),
+        primaries=int(first.color_primaries),
+        transfer=int(first.color_trc),
+        range=int(first.color_range),
+    )
+    name = first.format.name
+    return VideoInfo(
+        path=path,
+        width=first.width,
+        height=first.height,
+        pixel_format=name,
+        color=resolve_color(name, tags, codec=codec, height=first.height, path=path),
+        codec=codec,
+        container=container.format.name,
+        time_base=time_base,
+        start_seconds=scan.start * time_base - origin,
+        duration_seconds=duration,
+        frame_count=scan.frame_count,
+        rate=average_rate(stream, scan.frame_count / duration),
+        variable_rate=scan.varies(time_base),
+        origin_seconds=origin,
+        sample_aspect_ratio=as_fraction(stream.sample_aspect_ratio),
+        display_matrix=display_matrix(first),
+        rotation=first.rotation,
+        interlaced=first.interlaced_frame,
+        side_data=tuple(
+            SIDE_DATA[data.type] for data in side_data(first) if data.type in SIDE_DATA
+        ),
+        video_index=stream.index,
+        streams=tuple(describe_stream(other) for other in container.streams),
+    )

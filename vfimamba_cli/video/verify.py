@@ -1,0 +1,54 @@
+"""Read a written file back and hold it against what was meant to be written."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import Container
+
+from vfimamba_cli.errors import InputError, OutputError
+from vfimamba_cli.video.probe import open_input, pick_video_stream
+from vfimamba_cli.video.rational import as_fraction
+from vfimamba_cli.video.scan import scan_packets
+
+TOLERANCE_SECONDS = Fraction(1, 1000)
+"""A tick of the container, to which it rounds, comes on top."""
+
+
+def count_streams(container: Container) -> int:
+    """All but data streams, as which MP4 stores the names of its chapters."""
+    return sum(stream.type != "data" for stream in container.streams)
+
+
+def verify_video(
+    path: Path, *, frame_count: int, duration_seconds: Fraction, stream_count: int
+) -> None:
+    """Check a file's number of frames and of streams, and how long its video lasts.
+
+    The packets are read, not decoded; the first picture is decoded too.
+
+    Raises:
+        OutputError: naming what is there and what should be.
+    """
+    try:
+        with open_input(path) as container:
+            stream = pick_video_stream(container, path)
+            scan = scan_packets(container, stream, path)
+            streams = count_streams(container)
+            time_base = as_fraction(stream.time_base)
+        with open_input(path) as container:
+            next(container.decode(pick_video_stream(container, path)))
+    except (InputError, av.FFmpegError, StopIteration) as error:
+        raise OutputError(f"The written file cannot be read back: {error}") from error
+    assert time_base is not None
+    duration = (scan.end - scan.start) * time_base
+    for what, found, expected, tolerance in (
+        ("frames", scan.frame_count, frame_count, 0),
+        ("seconds", float(duration), float(duration_seconds), TOLERANCE_SECONDS + time_base),
+        ("streams", streams, stream_count, 0),
+    ):
+        if abs(found - expected) > tolerance:
+            raise OutputError(
+                f"The written file has {found} {what} instead of {expected}: {path}",
+                hint="This is a fault of the program, please report it",
+            )

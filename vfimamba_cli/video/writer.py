@@ -1,0 +1,195 @@
+"""Frames into a video file, with the sound and everything else of the source beside them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.container import InputContainer, OutputContainer
+
+from vfimamba_cli.errors import OutputError
+from vfimamba_cli.frame import Frame
+from vfimamba_cli.video.encoder import add_video_stream, choose_encoder, encodable
+from vfimamba_cli.video.info import VideoInfo
+from vfimamba_cli.video.passthrough import Passthrough, kept_tags
+from vfimamba_cli.video.probe import open_input
+from vfimamba_cli.video.target import check_target, container_for, part_file
+from vfimamba_cli.video.verify import count_streams, verify_video
+
+MAX_TIMESCALE = 10_000_000
+"""Ticks per second up to which MP4 can hold gaps of several minutes."""
+
+MIN_MOVIE_TIMESCALE = 90_000
+"""Sound starts at a whole tick of the movie, so these must be short."""
+
+FALLBACK_TIME_BASE = Fraction(1, 1_000_000)
+MATROSKA_TICK = Fraction(1, 1000)
+
+
+class VideoWriter:
+    """Encodes frames and copies all other streams from the source.
+
+    Use it as a context manager. The file appears under its name only when the block has ended
+    without an error and the result was read back and found right.
+
+    Args:
+        path: of the output; its extension chooses the container.
+        info: of the source, whose file is opened again for the streams to be copied.
+        time_base: seconds of which all frame times are whole numbers.
+        rate: average frames per second, as a hint for the encoder.
+        crf: constant rate factor, lower is better; 0 is lossless in 8-bit H.264.
+        preset: of libx264.
+        overwrite: replace an existing file.
+
+    Attributes:
+        encoder: which was chosen, with its settings.
+        notes: sentences to tell the user: what could not be carried over. Complete on entering.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        info: VideoInfo,
+        time_base: Fraction,
+        rate: Fraction,
+        crf: int = 16,
+        preset: str = "medium",
+        overwrite: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.info = info
+        self.crf = crf
+        self.preset = preset
+        self.encoder = choose_encoder(info, container_for(self.path), crf=crf, preset=preset)
+        self.overwrite = overwrite
+        self.rate = rate.limit_denominator(100_000)
+        self.time_base = time_base
+        self.notes: list[str] = []
+        self._span: tuple[Fraction, Fraction] | None = None
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        check_target(self.path, self.info.path, overwrite=self.overwrite)
+        self._session = self._write_file()
+        self._session.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._session.__exit__(kind, error, trace)
+
+    def write(self, frame: Frame) -> None:
+        """Encode `frame` at its own time. Frames come in order, each starting where one ended.
+
+        Raises:
+            OutputError: if the encoder or the disk refuses, or the container's ticks are too
+                coarse to tell the frame's time from its end.
+        """
+        if self._container.format.name == "matroska" and _rounds_away(frame, MATROSKA_TICK):
+            raise OutputError(
+                f"Matroska cannot hold the frame at {float(frame.pts_seconds)} s, which lasts "
+                f"{float(frame.duration_seconds) * 1000} ms; its times are whole milliseconds: "
+                f"{self.path}",
+                hint="Choose an output name that ends in .mp4",
+            )
+        with failure_is_an_output_error(self.path):
+            self._container.mux(self._stream.encode(encodable(frame, self.time_base)))
+            self._passthrough.copy_until(frame.pts_seconds)
+        start = self._span[0] if self._span else frame.pts_seconds
+        self._span = (start, frame.end_seconds)
+        self._count += 1
+
+    @contextmanager
+    def _write_file(self) -> Iterator[None]:
+        """Header, then whatever the caller writes, then the rest; verified and renamed."""
+        with part_file(self.path) as part:
+            with (
+                open_input(self.info.path) as source,
+                failure_is_an_output_error(self.path),
+                self._open(part) as self._container,
+            ):
+                self._passthrough = Passthrough(source, self._container, self.info)
+                self._plan_streams(source)
+                self._write_header()
+                self._passthrough.start()
+                yield
+                self._container.mux(self._stream.encode(None))
+                self._passthrough.copy_until(None)
+                streams = count_streams(self._container)
+            self._verify(part, streams)
+
+    def _open(self, part: Path) -> OutputContainer:
+        if self.time_base.denominator > MAX_TIMESCALE:
+            self.time_base = FALLBACK_TIME_BASE
+            self.notes.append("Frame times are rounded to a microsecond.")
+        name = container_for(self.path)
+        options = mp4_timescales(self.time_base.denominator) if name != "matroska" else {}
+        return av.open(str(part), "w", format=name, container_options=options)
+
+    def _plan_streams(self, source: InputContainer) -> None:
+        """Add all streams in the order of the source, and everything that hangs on the file."""
+        for stream in source.streams:
+            if stream.index == self.info.video_index:
+                self._stream = add_video_stream(
+                    self._container,
+                    self.encoder,
+                    self.info,
+                    time_base=self.time_base,
+                    rate=self.rate,
+                )
+                self._stream.metadata.update(kept_tags(stream.metadata))
+                self._stream.disposition = stream.disposition
+            else:
+                self._passthrough.add(stream)
+        self._container.metadata.update(kept_tags(source.metadata))
+        self._container.set_chapters(source.chapters())
+        self.notes += self._passthrough.notes
+        if self.info.side_data:
+            self.notes.append(f"Not carried over: {', '.join(self.info.side_data)}.")
+
+    def _write_header(self) -> None:
+        """Some containers say only now that they cannot hold a stream."""
+        try:
+            self._container.start_encoding()
+        except av.FFmpegError as error:
+            codecs = ", ".join(stream.codec for stream in self.info.streams)
+            raise OutputError(
+                f"{self.path.suffix} cannot hold all streams of the source ({codecs}): {self.path}",
+                hint="Choose an output name that ends in .mkv, which holds nearly everything",
+            ) from error
+
+    def _verify(self, part: Path, streams: int) -> None:
+        if self._span is None:
+            raise OutputError(f"Not one frame was written: {self.path}")
+        start, end = self._span
+        verify_video(
+            part, frame_count=self._count, duration_seconds=end - start, stream_count=streams
+        )
+
+
+def mp4_timescales(ticks: int) -> dict[str, str]:
+    """Muxer options for exact video times; edit lists, in ticks of the movie, get finer ones."""
+    movie_ticks = ticks * ceil(MIN_MOVIE_TIMESCALE / ticks)
+    return {"video_track_timescale": str(ticks), "movie_timescale": str(movie_ticks)}
+
+
+def _rounds_away(frame: Frame, tick: Fraction) -> bool:
+    return round(frame.pts_seconds / tick) == round(frame.end_seconds / tick)
+
+
+@contextmanager
+def failure_is_an_output_error(path: Path) -> Iterator[None]:
+    """Turn FFmpeg's errors while writing `path` into `OutputError`."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise OutputError(f"Writing failed ({error.strerror}): {path}") from error
