@@ -19,6 +19,9 @@ def test_padded_frames_are_multiples_and_cut_back_to_themselves(height, width, m
 
 
 def test_padding_is_centred_and_repeats_the_edge():
+    across = torch.arange(13.0).view(1, 1, 1, 13).expand(1, 1, 16, 13)
+    padded = Padding.to_multiple(16, 13, 16).add(across)
+    assert padded[0, 0, 0].tolist() == [0, *range(13), 12, 12]
     padded = Padding.to_multiple(13, 16, 16).add(
         torch.arange(13.0).view(1, 1, 13, 1).expand(1, 1, 13, 16)
     )

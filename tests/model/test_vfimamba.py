@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from vfimamba_cli.model.blocks import LayerNorm
 from vfimamba_cli.model.config import TINY, VFIMAMBA, VFIMAMBA_S, ModelConfig
+from vfimamba_cli.model.mixers import AttentionMixer
 from vfimamba_cli.model.registry import ModelSpec
 from vfimamba_cli.ops.scan import choose_backend
 
@@ -60,6 +62,15 @@ def test_mixers_carry_information_between_the_frames_and_none_does_not(mixer):
             network = tiny(mixer=name).eval()
             before, after = (network.encode(x)[4][0] for x in (frames, changed))
             assert bool((before - after).abs().max() > 1e-6) is differs
+
+
+def test_local_attention_on_a_map_within_one_window_is_full_attention():
+    full = AttentionMixer(16, window=None, norm=LayerNorm)
+    local = AttentionMixer(16, window=8, norm=LayerNorm)
+    local.load_state_dict(full.state_dict())
+    u = torch.randn(2, 3, 32, 5, 7)
+    with torch.inference_mode():
+        torch.testing.assert_close(local.mix(u), full.mix(u))
 
 
 def test_published_sizes_have_the_published_number_of_parameters():
