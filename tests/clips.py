@@ -3,9 +3,12 @@
 import hashlib
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 
 import av
 import numpy as np
+
+from vfimamba_cli.video.pyav import open_for_reading
 
 SAMPLE_RATE = 48_000
 TAGS = {"colorspace": 6, "color_primaries": 6, "color_trc": 6, "color_range": 1}
@@ -147,7 +150,7 @@ def read_frames(path):
 
 def audio_packets_hash(path):
     """One hash per audio stream over its packets' bytes, and how many there are."""
-    with av.open(str(path)) as container:
+    with open_for_reading(Path(path)) as container:
         streams = container.streams.audio
         hashes = {stream.index: hashlib.sha256() for stream in streams}
         counts = dict.fromkeys(hashes, 0)

@@ -1,11 +1,13 @@
+import struct
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.sidedata.sidedata import Type as SideDataType
 
-from tests.clips import make_clip, pan_planes, read_frames
+from tests.clips import make_clip, make_picture, pan_planes, read_frames
 from vfimamba_cli.errors import InputError
 from vfimamba_cli.frame import ColorTags
 from vfimamba_cli.video.info import resolve_color
@@ -115,6 +117,44 @@ def test_the_shape_of_pixels_the_rotation_and_the_other_streams_are_told(tmp_pat
     assert [(s.kind, s.codec, s.language) for s in info.streams if s.kind == "audio"] == [
         ("audio", "aac", "deu")
     ]
+
+
+def test_pictures_with_data_of_a_kind_newer_than_the_library_can_be_read(tmp_path):
+    write_motion_jpeg(tmp_path / "clip.mov", exif_orientation=1)
+    info, frames = read(tmp_path / "clip.mov")
+    assert len(frames) == 2
+    assert info.rotation == 0
+
+
+def test_a_rotation_is_found_or_refused_but_never_lost(tmp_path):
+    write_motion_jpeg(tmp_path / "clip.mov", exif_orientation=6)
+    if hasattr(SideDataType, "EXIF"):
+        info, _ = read(tmp_path / "clip.mov")
+        assert info.rotation == -90
+        assert len(info.display_matrix) == 9
+    else:
+        with pytest.raises(InputError, match=r"rotation by -90 degrees .* does not know") as caught:
+            read(tmp_path / "clip.mov")
+        assert caught.value.hint
+
+
+def write_motion_jpeg(path, *, exif_orientation):
+    """Two JPEG pictures that carry Exif data, as cameras write it: one entry, the orientation."""
+    entry = struct.pack("<HHIHH", 0x0112, 3, 1, exif_orientation, 0)
+    tiff = b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
+    segment = b"Exif\0\0" + tiff
+    exif = b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", 25, width=64, height=48, pix_fmt="yuvj420p")
+        for i in range(2):
+            picture = make_picture(pan_planes(i, 64, 48), "yuvj420p")
+            picture.color_range, picture.pts = 2, i
+            for coded in stream.encode(picture):
+                jpeg = bytes(coded)
+                packet = av.Packet(jpeg[:2] + exif + jpeg[2:])
+                packet.stream, packet.time_base = stream, coded.time_base
+                packet.pts, packet.dts, packet.duration = coded.pts, coded.dts, coded.duration
+                container.mux(packet)
 
 
 def test_a_single_frame_has_its_own_duration(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vfimamba_cli.errors import InputError
+from vfimamba_cli.video.pyav import open_for_reading
 
 
 def read_clip(path: Path) -> NDArray[np.uint8]:
@@ -23,13 +24,13 @@ def read_clip(path: Path) -> NDArray[np.uint8]:
         InputError: if the file cannot be decoded to its end or holds no picture.
     """
     try:
-        with av.open(str(path)) as container:
+        with open_for_reading(path) as container:
             if not container.streams.video:
                 raise InputError(f"No video stream: {path}")
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
             pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
-    except (av.FFmpegError, OSError, UnicodeDecodeError) as error:
+    except (av.FFmpegError, OSError) as error:
         raise InputError(f"Cannot decode: {path}: {error}") from error
     if not pictures:
         raise InputError(f"No picture in the video stream: {path}")

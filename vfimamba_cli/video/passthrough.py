@@ -10,7 +10,7 @@ from av.stream import AttachmentStream, Disposition, Stream
 from vfimamba_cli.errors import OutputError
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.probe import damage_is_an_input_error
-from vfimamba_cli.video.rational import as_fraction
+from vfimamba_cli.video.pyav import as_fraction, readable
 
 STALE_TAGS = {"duration", "encoder", "major_brand", "minor_version", "compatible_brands"}
 """Metadata that describes the source file itself and would be wrong in another."""
@@ -122,7 +122,7 @@ class Passthrough:
             self.notes.append(f"{name} is dropped: only .mkv holds attachments.")
             return
         self._target.add_attachment(
-            stream.metadata.get("filename", f"attachment-{stream.index}"),
-            stream.mimetype or "application/octet-stream",
+            readable(stream.metadata.get("filename", f"attachment-{stream.index}")),
+            readable(stream.mimetype or "application/octet-stream"),
             stream.data,
         )

@@ -1,16 +1,14 @@
 """Open a media file and say what is in it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from struct import unpack
-from typing import cast
 
 import av
 from av.container import InputContainer
 from av.format import Flags as FormatFlags
-from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
@@ -20,7 +18,7 @@ from vfimamba_cli.errors import InputError
 from vfimamba_cli.frame import ColorTags
 from vfimamba_cli.video.completeness import cut_off
 from vfimamba_cli.video.info import StreamInfo, VideoInfo, resolve_color
-from vfimamba_cli.video.rational import as_fraction
+from vfimamba_cli.video.pyav import as_fraction, open_for_reading, readable, side_data
 from vfimamba_cli.video.scan import Scan, nominal_rate
 
 RATE_TOLERANCE = 0.02
@@ -45,8 +43,7 @@ def open_input(path: Path) -> InputContainer:
     if path.is_dir():
         raise InputError(f"A folder, not a video: {path}", hint="Give the path of a video file")
     try:
-        # Tags that are no UTF-8 must not keep anybody from the pictures.
-        return av.open(str(path), metadata_errors="replace")
+        return open_for_reading(path)
     except (av.FFmpegError, OSError) as error:
         raise InputError(
             f"Not a video that can be opened ({error.strerror}): {path}",
@@ -111,17 +108,29 @@ def clock_origin(container: InputContainer) -> Fraction:
     return min(starts, default=Fraction(0))
 
 
-def display_matrix(picture: VideoFrame) -> tuple[int, ...] | None:
-    """The nine 32-bit numbers of the rotation that the player is to do; None if there are none."""
-    for data in side_data(picture):
-        if data.type is SideDataType.DISPLAYMATRIX:
-            return unpack("=9i", bytes(data))
-    return None
+def display_matrix(picture: VideoFrame, path: Path) -> tuple[int, ...] | None:
+    """The nine 32-bit numbers of the rotation that the player is to do; None if there are none.
+
+    Raises:
+        InputError: if there are some that cannot be read.
+    """
+    data = side_data(picture)
+    if data is None and picture.rotation:
+        raise InputError(
+            f"The rotation by {picture.rotation} degrees lies beside data of a kind that "
+            f"PyAV {av.__version__} does not know: {path}",
+            hint="Install a newer PyAV: `pip install --upgrade av`; 19 needs Python 3.12",
+        )
+    matrix = data.get(SideDataType.DISPLAYMATRIX) if data is not None else None
+    return unpack("=9i", bytes(matrix)) if matrix is not None else None
 
 
-def side_data(picture: VideoFrame) -> tuple[SideData, ...]:
-    """What travels on a picture beside its planes."""
-    return tuple(cast(Iterable[SideData], picture.side_data))
+def side_data_names(picture: VideoFrame) -> tuple[str, ...]:
+    """For people: what else travels on a picture and cannot be written."""
+    data = side_data(picture)
+    if data is None:
+        return (f"data on the pictures that PyAV {av.__version__} does not know",)
+    return tuple(name for kind, name in SIDE_DATA.items() if kind in data)
 
 
 def describe_stream(stream: Stream) -> StreamInfo:
@@ -131,7 +140,7 @@ def describe_stream(stream: Stream) -> StreamInfo:
         index=stream.index,
         kind=stream.type,
         codec=context.codec.canonical_name if context else "unknown",
-        language=stream.metadata.get("language", ""),
+        language=readable(stream.metadata.get("language", "")),
     )
 
 
@@ -174,12 +183,10 @@ def describe(
         variable_rate=scan.varies(time_base),
         origin_seconds=origin,
         sample_aspect_ratio=as_fraction(stream.sample_aspect_ratio),
-        display_matrix=display_matrix(first),
+        display_matrix=display_matrix(first, path),
         rotation=first.rotation,
         interlaced=first.interlaced_frame,
-        side_data=tuple(
-            SIDE_DATA[data.type] for data in side_data(first) if data.type in SIDE_DATA
-        ),
+        side_data=side_data_names(first),
         video_index=stream.index,
         streams=tuple(describe_stream(other) for other in container.streams),
     )

@@ -19,7 +19,7 @@ from vfimamba_cli.video.completeness import (
     check_index,
     cut_off,
 )
-from vfimamba_cli.video.rational import as_fraction
+from vfimamba_cli.video.pyav import as_fraction
 
 JITTER_SECONDS = Fraction(1, 1000)
 """What containers that count milliseconds make of a constant rate."""

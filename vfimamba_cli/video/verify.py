@@ -8,7 +8,7 @@ from av.container import Container
 
 from vfimamba_cli.errors import InputError, OutputError
 from vfimamba_cli.video.probe import open_input, pick_video_stream
-from vfimamba_cli.video.rational import as_fraction
+from vfimamba_cli.video.pyav import as_fraction
 from vfimamba_cli.video.scan import scan_packets
 
 TOLERANCE_SECONDS = Fraction(1, 1000)

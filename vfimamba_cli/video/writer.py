@@ -17,6 +17,7 @@ from vfimamba_cli.video.encoder import add_video_stream, choose_encoder, encodab
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.passthrough import Passthrough, kept_tags
 from vfimamba_cli.video.probe import open_input
+from vfimamba_cli.video.pyav import open_for_writing
 from vfimamba_cli.video.target import check_target, container_for, part_file
 from vfimamba_cli.video.verify import count_streams, verify_video
 
@@ -133,7 +134,7 @@ class VideoWriter:
             self.notes.append("Frame times are rounded to a microsecond.")
         name = container_for(self.path)
         options = mp4_timescales(self.time_base.denominator) if name != "matroska" else {}
-        return av.open(str(part), "w", format=name, container_options=options)
+        return open_for_writing(part, container=name, options=options)
 
     def _plan_streams(self, source: InputContainer) -> None:
         """Add all streams in the order of the source, and everything that hangs on the file."""
