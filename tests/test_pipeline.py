@@ -1,5 +1,6 @@
 """A clip in, a smoother clip out: counts, times, sound, cuts, statics, and what goes wrong."""
 
+import time
 from collections import Counter
 from fractions import Fraction
 from types import SimpleNamespace
@@ -13,9 +14,11 @@ from vfimamba_cli.errors import OptionError
 from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.model.config import TINY
 from vfimamba_cli.model.registry import ModelSpec
-from vfimamba_cli.pipeline import FrameMaker, default_output, interpolate_video, reachable_factor
+from vfimamba_cli.pipeline import default_output, interpolate_video, reachable_factor
+from vfimamba_cli.pipeline.frames import FrameMaker
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.timeline import MultiplyRate
+from vfimamba_cli.video.writer import VideoWriter
 
 
 def frames_of(path):
@@ -88,7 +91,7 @@ def test_a_variable_rate_stays_variable(monkeypatch):
 
 
 def test_each_frame_is_taken_to_rgb_once(tmp_path, monkeypatch):
-    import vfimamba_cli.pipeline as module
+    import vfimamba_cli.pipeline.frames as module
 
     seen = []
     to_rgb = module.to_rgb
@@ -148,6 +151,30 @@ def test_a_container_that_is_not_written_becomes_matroska_by_default(tmp_path):
 def test_a_factor_below_two_is_refused(tmp_path):
     with pytest.raises(OptionError, match="must be 2 or more, got 0"):
         interpolate_video(tmp_path / "in.mp4", tmp_path / "out.mp4", factor=0)
+
+
+@pytest.mark.parametrize("slow", ["decode", "encode", "engine"])
+def test_the_stage_that_the_others_wait_for_is_named(tmp_path, monkeypatch, slow):
+    make_clip(tmp_path / "in.mp4", frames=12, size=(64, 48))
+    plain = {
+        "decode": (VideoReader, "frames"),
+        "encode": (VideoWriter, "write"),
+        "engine": (Interpolator, "interpolate"),
+    }
+    owner, name = plain[slow]
+    method = getattr(owner, name)
+
+    def slowly(self, *arguments):
+        result = method(self, *arguments)
+        if slow == "decode":
+            return (time.sleep(0.15) or frame for frame in result)
+        time.sleep(0.15)
+        return result
+
+    monkeypatch.setattr(owner, name, slowly)
+    report = interpolate_video(tmp_path / "in.mp4", tmp_path / "o.mp4", model="tiny", device="cpu")
+    assert report.limit == slow
+    assert f"limited by {slow}" in report.summary()
 
 
 def test_when_the_network_fails_half_way_nothing_is_left(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import vfimamba_cli
 from vfimamba_cli.cli.app import app
 
 OPTIONS = {
-    "interpolate": "output factor model device scan flow-scale yes",
+    "interpolate": "output factor model device scan flow-scale tile yes",
     "train": "data stage photos val model out steps minutes batch crop lr init resume device "
     "scan seed",
     "bench": "dataset speed scan data model size runs device limit json",

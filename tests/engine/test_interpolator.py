@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import vfimamba_cli.engine.interpolator as module
+from vfimamba_cli.engine import memory
 from vfimamba_cli.engine.interpolator import Interpolator, auto_flow_scale
 from vfimamba_cli.engine.paths import PathOptions
 from vfimamba_cli.engine.precision import cast
@@ -133,15 +134,52 @@ def test_options_that_make_no_sense_are_refused():
         PathOptions(refine_at="half")
 
 
-def test_too_little_memory_says_for_what_and_what_to_do(monkeypatch):
-    def predict(*_):
-        raise torch.OutOfMemoryError("tried to allocate 20 GiB")
+def out_of_memory_above(largest, tried):
+    def predict(_, frames, times, options):
+        tried.append(options.tile)
+        if options.tile is None or options.tile > largest:
+            raise torch.OutOfMemoryError("tried to allocate 20 GiB")
+        return [frames[0] for _ in times]
 
-    monkeypatch.setattr(module, "predict", predict)
-    engine = Interpolator(tiny(), device="cpu", scan="chunked")
-    with pytest.raises(DeviceError, match="frames of 8x6: tried to allocate 20 GiB") as caught:
+    return predict
+
+
+def test_out_of_memory_makes_the_tiles_smaller_for_good_and_says_so(monkeypatch):
+    tried, said = [], []
+    monkeypatch.setattr(module, "predict", out_of_memory_above(1024, tried))
+    engine = Interpolator(tiny(), device="cpu", scan="chunked", announce=said.append)
+    for _ in range(2):
+        engine.interpolate(*torch.rand(2, 1, 3, 6, 8), HALF)
+    assert tried == [None, 2048, 1024, 1024]
+    assert said[-1] == "memory: too little of it; tiles of 1024 pixels from here on"
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize(("tile", "smallest"), [(0, 256), (96, 96)])
+def test_too_little_memory_says_for_what_and_what_to_do(monkeypatch, tile, smallest):
+    monkeypatch.setattr(module, "predict", out_of_memory_above(0, []))
+    engine = Interpolator(tiny(), device="cpu", scan="chunked", tile=tile)
+    message = f"frames of 8x6 in tiles of {smallest} pixels: tried to allocate 20 GiB"
+    with pytest.raises(DeviceError, match=message) as caught:
         engine.interpolate(*torch.rand(2, 1, 3, 6, 8), HALF)
     assert "--device cpu" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("free_mib", "expected"), [(10_000, None), (1_000, 512), (500, 256), (1, 256)]
+)
+def test_tiles_are_as_large_as_the_free_memory_allows(monkeypatch, free_mib, expected):
+    monkeypatch.setattr(memory, "free_bytes", lambda _: free_mib << 20)
+    chooser = memory.TileChooser(torch.device("cpu"), forced=0, announce=pytest.fail)
+    assert chooser.choose((1080, 1920), per_pixel=2000) == expected
+
+
+def test_a_forced_tile_changes_nothing_but_the_memory():
+    model = tiny()
+    frames = torch.rand(2, 1, 3, 130, 170)
+    whole = Interpolator(model, device="cpu", scan="chunked").interpolate(*frames, HALF)
+    tiled = Interpolator(model, device="cpu", scan="chunked", tile=64).interpolate(*frames, HALF)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
 
 
 @pytest.mark.gpu

@@ -35,6 +35,10 @@ def interpolate(
     flow_scale: Annotated[
         str, typer.Option(help="Size at which motion is found: auto, 1, 0.5 or 0.25")
     ] = "auto",
+    tile: Annotated[
+        int,
+        typer.Option(min=0, help="Side of the tiles in pixels; 0 takes what fits the memory"),
+    ] = 0,
     overwrite: Annotated[
         bool, typer.Option("--yes", "-y", help="Replace the output file if it exists")
     ] = False,
@@ -55,6 +59,7 @@ def interpolate(
             device=device,
             scan=scan,
             flow_scale=FLOW_SCALES[flow_scale],
+            tile=tile,
             overwrite=overwrite,
             announce=lambda line: typer.echo(line, err=True),
             progress=True,

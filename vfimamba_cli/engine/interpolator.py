@@ -4,19 +4,19 @@ B batch, T timesteps, H x W pixels.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from vfimamba_cli.engine.memory import TileChooser
 from vfimamba_cli.engine.padding import Padding
 from vfimamba_cli.engine.paths import PathOptions, RefineAt, predict
 from vfimamba_cli.engine.precision import cast, default_dtype
 from vfimamba_cli.engine.schedule import halve
-from vfimamba_cli.errors import DeviceError
 from vfimamba_cli.ops.device import choose_device
 from vfimamba_cli.ops.scan import choose_backend
 
@@ -50,6 +50,8 @@ class Interpolator:
         local: bool = True,
         tta: bool = False,
         schedule: Schedule = "auto",
+        tile: int = 0,
+        announce: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Prepare a copy of `model` for inference; the one given is not changed.
 
@@ -64,6 +66,9 @@ class Interpolator:
             tta: average with the pair rotated by 180 degrees, at twice the time.
             schedule: `direct` asks the network for every time, `halving` only for middles;
                 auto is direct where the weights were trained for it.
+            tile: side of the tiles the picture is made in, in pixels; 0 makes it at once where the
+                memory allows, and smaller where not. The result is the same.
+            announce: called with a line when memory runs out and tiles get smaller.
 
         Raises:
             DeviceError: when the device or the scan backend cannot run here.
@@ -77,6 +82,7 @@ class Interpolator:
         self.schedule: Schedule = schedule
         self.flow_scale = flow_scale
         self.options = PathOptions(refine_at=refine_at, local=local, tta=tta)
+        self.tiles = TileChooser(self.device, forced=tile, announce=announce)
         network = copy.deepcopy(model).eval().requires_grad_(False)
         network.use_scan(self.backend)
         network = cast(network, self.dtype).to(self.device)
@@ -87,12 +93,7 @@ class Interpolator:
         scale = self.flow_scale
         if scale == "auto":
             scale = auto_flow_scale(height, width)
-        return PathOptions(
-            flow_scale=scale,
-            refine_at=self.options.refine_at,
-            local=self.options.local,
-            tta=self.options.tta,
-        )
+        return replace(self.options, flow_scale=scale)
 
     @torch.inference_mode()
     def interpolate(
@@ -119,16 +120,24 @@ class Interpolator:
         padding = Padding.to_multiple(
             height, width, round(self.model.multiple_of / options.flow_scale)
         )
-        with memory_errors(self.device, height, width):
-            a, b = (self.prepare(frame, padding) for frame in (first, second))
-            if self.schedule == "direct":
-                pictures = predict(
-                    self.model, torch.stack((a, b)), [float(t) for t in times], options
-                )
-            else:
-                made = halve(a, b, times, lambda x, y: self.middle(x, y, options))
-                pictures = [made[t] for t in times]
+
+        def work(tile: int | None) -> Tensor:
+            frames = [self.prepare(frame, padding) for frame in (first, second)]
+            pictures = self.pictures(frames, times, replace(options, tile=tile))
             return torch.stack([self.finish(picture, padding) for picture in pictures])
+
+        per_pixel = len(first) * self.model.bytes_per_pixel
+        return self.tiles.run(work, size=(height, width), per_pixel=per_pixel)
+
+    def pictures(
+        self, frames: list[Tensor], times: list[Fraction], options: PathOptions
+    ) -> list[Tensor]:
+        """The pictures at `times` between two padded frames, by the schedule."""
+        if self.schedule == "direct":
+            return predict(self.model, torch.stack(frames), [float(t) for t in times], options)
+        first, second = frames
+        made = halve(first, second, times, lambda x, y: self.middle(x, y, options))
+        return [made[t] for t in times]
 
     def middle(self, first: Tensor, second: Tensor, options: PathOptions) -> Tensor:
         """Half-way between two padded (B, 3, H, W) frames in the network's channel order."""
@@ -155,15 +164,3 @@ def check(first: Tensor, second: Tensor, times: Sequence[Fraction]) -> None:
         raise ValueError("timesteps must name at least one time")
     if outside := [t for t in times if not 0 < t < 1]:
         raise ValueError(f"timesteps must lie in (0, 1), got {outside[0]}")
-
-
-@contextmanager
-def memory_errors(device: torch.device, height: int, width: int) -> Iterator[None]:
-    """Turns the device's out-of-memory into an error that says what to do."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise DeviceError(
-            f"{device} has too little memory for frames of {width}x{height}: {error}",
-            hint="Close other programs that use it, use --device cpu, or scale the video down",
-        ) from error

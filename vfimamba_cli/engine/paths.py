@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vfimamba_cli.engine.tiling import encode, synthesize
 from vfimamba_cli.model.interface import Features, InterpolationModel, Motion
 from vfimamba_cli.ops.resize import resize, resize_flow
 
@@ -26,12 +27,15 @@ class PathOptions:
             the full frame (published for SNU-FILM and Xiph). The same at flow scale 1.
         local: whether the local blocks run at all.
         tta: average with the pair rotated by 180 degrees.
+        tile: side of the tiles that shallow features and pictures are made in, in pixels; all at
+            once if None. The result is the same.
     """
 
     flow_scale: float = 1.0
     refine_at: RefineAt = "flow"
     local: bool = True
     tta: bool = False
+    tile: int | None = None
 
     def __post_init__(self) -> None:
         if self.flow_scale not in (1.0, 0.5, 0.25):
@@ -63,15 +67,15 @@ def predict_once(
 ) -> list[Tensor]:
     """`predict` without test-time augmentation."""
     low = resize(frames.flatten(0, 1), options.flow_scale).unflatten(0, (2, -1))
-    features = model.encode(low)
+    features = encode(model, low, options.tile)
     motions = find_motions(model, low, features, times, options)
     if options.flow_scale != 1:
-        features = model.encode(frames)
+        features = encode(model, frames, options.tile)
     pictures = []
     for motion in motions:
         if options.local and options.refine_at == "full":
             motion = model.refine_motion(frames, motion)
-        pictures.append(model.synthesize(frames, features, motion))
+        pictures.append(synthesize(model, frames, features, motion, options.tile))
     return pictures
 
 

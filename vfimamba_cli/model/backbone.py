@@ -79,9 +79,16 @@ class Backbone(nn.Module):
                 self.embeds.append(NormedDownsample(channels[i - 1], width))
                 self.stages.append(MixedStage(width, depth, config))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """(F B, 3, H, W) -> one (F B, C, H / 2^i, W / 2^i) per level i."""
+    def shallow(self, x: Tensor) -> list[Tensor]:
+        """The convolutional levels: (F B, 3, H, W) -> one (F B, C, H / 2^i, W / 2^i) each."""
         levels = [self.stages[0](x)]
-        for embed, stage in zip(self.embeds, self.stages[1:], strict=True):
-            levels.append(stage(embed(levels[-1])))
+        for i in range(1, CONV_STAGES):
+            levels.append(self.stages[i](self.embeds[i - 1](levels[-1])))
         return levels
+
+    def deep(self, x: Tensor) -> list[Tensor]:
+        """The other levels, in which the frames see each other, from the last shallow one."""
+        levels = [x]
+        for i in range(CONV_STAGES, len(self.stages)):
+            levels.append(self.stages[i](self.embeds[i - 1](levels[-1])))
+        return levels[1:]

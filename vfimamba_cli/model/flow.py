@@ -14,9 +14,13 @@ from vfimamba_cli.ops.resize import resize, resize_flow
 from vfimamba_cli.ops.warp import warp
 
 
-def warp_both(maps: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Both of (F, B, C, H, W) maps brought to the wanted time by `flow` (B, 4, H, W)."""
-    return warp(maps[0], flow[:, :2]), warp(maps[1], flow[:, 2:])
+def warp_both(maps: Tensor, flow: Tensor, *, top: int = 0, left: int = 0) -> tuple[Tensor, Tensor]:
+    """Both of (F, B, C, H, W) maps brought to the wanted time by `flow` (B, 4, h, w).
+
+    `top` and `left` say where the flow's part of the maps begins, as in `warp`.
+    """
+    first = warp(maps[0], flow[:, :2], top=top, left=left)
+    return first, warp(maps[1], flow[:, 2:], top=top, left=left)
 
 
 def merge(frames: Tensor, motion: Motion) -> Tensor:

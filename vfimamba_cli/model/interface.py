@@ -26,6 +26,26 @@ class Motion:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a frame, in pixels of full size; on level i of a pyramid, shrunk by 2^i."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, image: Tensor, level: int = 0) -> Tensor:
+        """Its part of (..., H, W), a view."""
+        rows = slice(self.top >> level, (self.top + self.height) >> level)
+        columns = slice(self.left >> level, (self.left + self.width) >> level)
+        return image[..., rows, columns]
+
+    def within(self, other: "Region") -> "Region":
+        """The same part, counted from the first pixel of `other`."""
+        return Region(self.top - other.top, self.left - other.left, self.height, self.width)
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What a training step sees: the picture and every intermediate merge of warped frames.
 
@@ -50,8 +70,31 @@ class InterpolationModel(Protocol):
         """Height and width of the frames must be multiples of this."""
         ...
 
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Memory that a pass over whole frames takes at its peak, per pixel, roughly."""
+        ...
+
+    @property
+    def encode_halo(self) -> int:
+        """Pixels beyond a part that its shallow features depend on; a multiple of the above."""
+        ...
+
+    @property
+    def synthesis_halo(self) -> int:
+        """Pixels beyond a part that its picture depends on, motion aside; likewise."""
+        ...
+
     def encode(self, frames: Tensor) -> Features:
-        """Features of both frames, which see each other."""
+        """Features of both frames, which see each other: the shallow and the deep levels."""
+        ...
+
+    def encode_shallow(self, frames: Tensor) -> Features:
+        """The finest levels, each frame on its own: they can be had part by part."""
+        ...
+
+    def encode_deep(self, shallow: Tensor) -> Features:
+        """The other levels, from the coarsest shallow one of the whole frames."""
         ...
 
     def estimate_motion(self, frames: Tensor, features: Features, t: Tensor) -> Motion:
@@ -62,8 +105,10 @@ class InterpolationModel(Protocol):
         """Motion sharpened from the pictures, at their size."""
         ...
 
-    def synthesize(self, frames: Tensor, features: Features, motion: Motion) -> Tensor:
+    def synthesize(
+        self, frames: Tensor, features: Features, motion: Motion, region: Region | None = None
+    ) -> Tensor:
         """The pictures at the wanted times, (B, 3, H, W) fp32, no further outside [0, 1]
-        than the frames.
+        than the frames; or the `region` of them, right but for a halo within its edges.
         """
         ...

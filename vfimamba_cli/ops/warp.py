@@ -5,26 +5,28 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def warp(image: Tensor, flow: Tensor) -> Tensor:
-    """Sample `image` where `flow` points: out[y, x] = image[y + flow_y, x + flow_x].
+def warp(image: Tensor, flow: Tensor, *, top: int = 0, left: int = 0) -> Tensor:
+    """Sample `image` where `flow` points: out[y, x] = image[top + y + flow_y, left + x + flow_x].
 
     Bilinear; samples outside the image take the nearest edge pixel. Coordinates are computed
     in fp32 whatever the inputs are: in fp16 a 3840-pixel axis is off by up to half a pixel.
 
     Args:
         image: (B, C, H, W).
-        flow: (B, 2, H, W), in pixels of `image`, channel 0 is x (right), 1 is y (down).
+        flow: (B, 2, h, w), in pixels of `image`, channel 0 is x (right), 1 is y (down).
+        top, left: where in `image` the flow's first pixel lies, if it is that of a part only.
 
     Returns:
-        (B, C, H, W), in the dtype of `image`.
+        (B, C, h, w), in the dtype of `image`.
 
     Source: Spatial Transformer Networks (arXiv 1506.02025), `align_corners=True` as RIFE.
     """
     _, _, height, width = image.shape
-    ys = torch.arange(height, device=flow.device, dtype=torch.float32)
-    xs = torch.arange(width, device=flow.device, dtype=torch.float32)
+    rows, columns = flow.shape[-2:]
+    ys = torch.arange(top, top + rows, device=flow.device, dtype=torch.float32)
+    xs = torch.arange(left, left + columns, device=flow.device, dtype=torch.float32)
     x = (xs + flow[:, 0].float()) * (2 / max(width - 1, 1)) - 1
     y = (ys[:, None] + flow[:, 1].float()) * (2 / max(height - 1, 1)) - 1
-    grid = torch.stack((x, y), dim=-1)  # (B, H, W, 2)
+    grid = torch.stack((x, y), dim=-1)  # (B, h, w, 2)
     out = F.grid_sample(image.float(), grid, padding_mode="border", align_corners=True)
     return out.to(image.dtype)
