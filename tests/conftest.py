@@ -3,6 +3,8 @@
 import importlib.util
 import os
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does, before torch loads
+
 import hypothesis
 import numpy as np
 import pytest

@@ -1,6 +1,7 @@
 """The installed command: its start, its options, its exports."""
 
 import inspect
+import os
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ import pytest
 import typer
 
 import vfimamba_cli
-from vfimamba_cli.cli.app import app
+from vfimamba_cli.cli.app import app, main
 
 OPTIONS = {
     "interpolate": "output factor model device scan flow-scale tile yes",
@@ -69,3 +70,13 @@ def test_everything_exported_exists_and_is_documented():
         assert inspect.getdoc(getattr(vfimamba_cli, name))
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = vfimamba_cli.Nothing
+
+
+def test_the_command_lets_idle_threads_sleep_unless_told_otherwise(monkeypatch):
+    monkeypatch.setattr("vfimamba_cli.cli.app.app", lambda: None)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    main()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    main()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"

@@ -1,5 +1,6 @@
 """The `vfimamba` command. Sub-commands load what they need when they run: --help stays fast."""
 
+import os
 from importlib.metadata import version
 from typing import Annotated
 
@@ -38,4 +39,7 @@ def options(
 
 def main() -> None:
     """What the installed command starts."""
+    # Threads that wait for one another asleep, not spinning: torch's share the cores with the
+    # decoder's and encoder's here, and spinning made a frame take three times as long beside them.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is loaded
     app()
