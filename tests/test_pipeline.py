@@ -1,8 +1,8 @@
 """A clip in, a smoother clip out: counts, times, sound, cuts, statics, and what goes wrong."""
 
-import time
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,9 +16,9 @@ from vfimamba_cli.model.config import TINY
 from vfimamba_cli.model.registry import ModelSpec
 from vfimamba_cli.pipeline import default_output, interpolate_video, reachable_factor
 from vfimamba_cli.pipeline.frames import FrameMaker
+from vfimamba_cli.pipeline.report import Report, Watch
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.timeline import MultiplyRate
-from vfimamba_cli.video.writer import VideoWriter
 
 
 def frames_of(path):
@@ -153,28 +153,41 @@ def test_a_factor_below_two_is_refused(tmp_path):
         interpolate_video(tmp_path / "in.mp4", tmp_path / "out.mp4", factor=0)
 
 
-@pytest.mark.parametrize("slow", ["decode", "encode", "engine"])
-def test_the_stage_that_the_others_wait_for_is_named(tmp_path, monkeypatch, slow):
-    make_clip(tmp_path / "in.mp4", frames=12, size=(64, 48))
-    plain = {
-        "decode": (VideoReader, "frames"),
-        "encode": (VideoWriter, "write"),
-        "engine": (Interpolator, "interpolate"),
-    }
-    owner, name = plain[slow]
-    method = getattr(owner, name)
+@pytest.mark.parametrize(
+    ("decode", "encode", "limit"),
+    [(0.1, 0.2, "engine"), (4, 1, "decode"), (1, 4, "encode"), (0.4, 0.6, "encode")],
+)
+def test_the_stage_that_the_engine_waits_for_is_named(decode, encode, limit):
+    report = Report(
+        output=Path("out.mp4"),
+        info=SimpleNamespace(rate=Fraction(25)),
+        factor=2,
+        frames=Counter(source=5, made=4, held=1),
+        seconds=10.0,
+        waits={"decode": decode, "encode": encode},
+    )
+    assert report.limit == limit
+    assert f"{4 / (10 - decode - encode):.2f} made frames/s by the engine alone" in report.summary()
+    assert report.summary().endswith(f"limited by {limit}")
 
-    def slowly(self, *arguments):
-        result = method(self, *arguments)
-        if slow == "decode":
-            return (time.sleep(0.15) or frame for frame in result)
-        time.sleep(0.15)
-        return result
 
-    monkeypatch.setattr(owner, name, slowly)
-    report = interpolate_video(tmp_path / "in.mp4", tmp_path / "o.mp4", model="tiny", device="cpu")
-    assert report.limit == slow
-    assert f"limited by {slow}" in report.summary()
+def test_only_the_time_until_an_item_is_there_counts_as_waiting(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def slow():
+        for i in range(3):
+            clock[0] += 2
+            yield i
+
+    watch = Watch()
+    for _ in watch.timed(slow(), "decode"):
+        clock[0] += 10
+    with pytest.raises(OSError, match="full"), watch.waiting("encode"):
+        clock[0] += 1
+        raise OSError("full")
+    assert watch.waits == {"decode": 6, "encode": 1}
+    assert watch.seconds() == 37
 
 
 def test_when_the_network_fails_half_way_nothing_is_left(tmp_path, monkeypatch):
