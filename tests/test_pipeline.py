@@ -71,7 +71,7 @@ def test_nothing_is_made_across_a_cut(tmp_path):
 
 
 def test_identical_neighbours_are_copied_without_asking_the_network(monkeypatch):
-    monkeypatch.setattr(Interpolator, "interpolate", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(Interpolator, "between", lambda *_: pytest.fail("asked"))
     frame_maker = maker(2)
     assert len(list(frame_maker.frames([still(0), still(1)]))) == 4
     assert frame_maker.count == Counter(source=2, static=1, held=1)
@@ -192,15 +192,15 @@ def test_only_the_time_until_an_item_is_there_counts_as_waiting(monkeypatch):
 
 def test_when_the_network_fails_half_way_nothing_is_left(tmp_path, monkeypatch):
     make_clip(tmp_path / "in.mp4", frames=6, size=(64, 48))
-    interpolate, calls = Interpolator.interpolate, []
+    between, calls = Interpolator.between, []
 
     def failing(*arguments):
         calls.append(1)
         if len(calls) == 3:
             raise RuntimeError("the device fell off")
-        return interpolate(*arguments)
+        return between(*arguments)
 
-    monkeypatch.setattr(Interpolator, "interpolate", failing)
+    monkeypatch.setattr(Interpolator, "between", failing)
     with pytest.raises(RuntimeError, match="fell off"):
         interpolate_video(tmp_path / "in.mp4", tmp_path / "out.mp4", model="tiny", device="cpu")
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import vfimamba_cli.engine.interpolator as module
-from vfimamba_cli.engine import memory
 from vfimamba_cli.engine.interpolator import Interpolator, auto_flow_scale
 from vfimamba_cli.engine.paths import PathOptions
 from vfimamba_cli.engine.precision import cast
@@ -134,44 +133,61 @@ def test_options_that_make_no_sense_are_refused():
         PathOptions(refine_at="half")
 
 
-def out_of_memory_above(largest, tried):
+CPU_ALLOCATOR = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 20 GiB")
+
+
+def out_of_memory_above(largest, tried, error):
     def predict(_, frames, times, options):
-        tried.append(options.tile)
-        if options.tile is None or options.tile > largest:
-            raise torch.OutOfMemoryError("tried to allocate 20 GiB")
-        return [frames[0] for _ in times]
+        for time in times:
+            tried.append((options.tile, time))
+            if time == 0.5 and (options.tile is None or options.tile > largest):
+                raise error
+            yield frames[0]
 
     return predict
 
 
-def test_out_of_memory_makes_the_tiles_smaller_for_good_and_says_so(monkeypatch):
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no"), CPU_ALLOCATOR, MemoryError("no")])
+def test_out_of_memory_makes_the_tiles_smaller_for_good_and_says_so(monkeypatch, error):
     tried, said = [], []
-    monkeypatch.setattr(module, "predict", out_of_memory_above(1024, tried))
+    monkeypatch.setattr(module, "predict", out_of_memory_above(1024, tried, error))
     engine = Interpolator(tiny(), device="cpu", scan="chunked", announce=said.append)
     for _ in range(2):
-        engine.interpolate(*torch.rand(2, 1, 3, 6, 8), HALF)
-    assert tried == [None, 2048, 1024, 1024]
-    assert said[-1] == "memory: too little of it; tiles of 1024 pixels from here on"
-    assert len(said) == 2
+        made = engine.interpolate(*torch.rand(2, 1, 3, 6, 8), [0.25, 0.5, 0.75])
+        assert len(made) == 3
+    assert tried == [
+        *[(None, 0.25), (None, 0.5), (2048, 0.5), (1024, 0.5), (1024, 0.75)],
+        *[(1024, 0.25), (1024, 0.5), (1024, 0.75)],
+    ]
+    assert said == ["memory: tiles of 2048 pixels", "memory: tiles of 1024 pixels"]
 
 
 @pytest.mark.parametrize(("tile", "smallest"), [(0, 256), (96, 96)])
 def test_too_little_memory_says_for_what_and_what_to_do(monkeypatch, tile, smallest):
-    monkeypatch.setattr(module, "predict", out_of_memory_above(0, []))
+    monkeypatch.setattr(module, "predict", out_of_memory_above(0, [], CPU_ALLOCATOR))
     engine = Interpolator(tiny(), device="cpu", scan="chunked", tile=tile)
-    message = f"frames of 8x6 in tiles of {smallest} pixels: tried to allocate 20 GiB"
+    message = f"frames of 8x6 in tiles of {smallest} pixels: DefaultCPUAllocator"
     with pytest.raises(DeviceError, match=message) as caught:
         engine.interpolate(*torch.rand(2, 1, 3, 6, 8), HALF)
     assert "--device cpu" in caught.value.hint
 
 
-@pytest.mark.parametrize(
-    ("free_mib", "expected"), [(10_000, None), (1_000, 512), (500, 256), (1, 256)]
-)
-def test_tiles_are_as_large_as_the_free_memory_allows(monkeypatch, free_mib, expected):
-    monkeypatch.setattr(memory, "free_bytes", lambda _: free_mib << 20)
-    chooser = memory.TileChooser(torch.device("cpu"), forced=0, announce=pytest.fail)
-    assert chooser.choose((1080, 1920), per_pixel=2000) == expected
+def test_other_failures_are_not_taken_for_lack_of_memory(monkeypatch):
+    monkeypatch.setattr(module, "predict", out_of_memory_above(0, [], RuntimeError("bad shape")))
+    engine = Interpolator(tiny(), device="cpu", scan="chunked")
+    with pytest.raises(RuntimeError, match="bad shape"):
+        engine.interpolate(*torch.rand(2, 1, 3, 6, 8), HALF)
+
+
+def test_frames_are_made_one_at_a_time(monkeypatch):
+    tried = []
+    monkeypatch.setattr(module, "predict", out_of_memory_above(9999, tried, CPU_ALLOCATOR))
+    engine = Interpolator(tiny(), device="cpu", scan="chunked")
+    made = engine.between(*torch.rand(2, 1, 3, 6, 8), [0.25, 0.75])
+    next(made)
+    assert tried == [(None, 0.25)]
+    next(made)
+    assert tried == [(None, 0.25), (None, 0.75)]
 
 
 def test_a_forced_tile_changes_nothing_but_the_memory():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.golden import HERE, SHARED, golden_arrays, golden_network
-from vfimamba_cli.engine.paths import PathOptions, find_motions, predict
+from vfimamba_cli.engine.paths import PathOptions, enlarge, find_motion, predict
 from vfimamba_cli.ops.resize import resize
 from vfimamba_cli.ops.scan import choose_backend
 
@@ -66,16 +66,15 @@ def all_outputs(network, arrays):
         out[f"pred_t{t}"] = network.synthesize(frames, features, motion)
         if t == 0.5:
             out["flow_nolocal"] = coarse.flow
-    out["pred_nolocal"] = predict(network, frames, [0.5], PathOptions(local=False))[0]
-    out["pred_tta"] = predict(network, frames, [0.5], PathOptions(tta=True))[0]
+    out["pred_nolocal"] = next(predict(network, frames, [0.5], PathOptions(local=False)))
+    out["pred_tta"] = next(predict(network, frames, [0.5], PathOptions(tta=True)))
 
     frames = torch.stack((arrays["hr_frame0"], arrays["hr_frame1"]))
     options = PathOptions(flow_scale=0.5, refine_at="flow")
     low = resize(frames.flatten(0, 1), 0.5).unflatten(0, (2, -1))
-    motion = find_motions(network, low, network.encode(low), [0.5], options)[0]
+    motion = enlarge(find_motion(network, low, network.encode(low), 0.5, options), 2)
     out["hr_flow"], out["hr_mask_logit"] = motion.flow, motion.mask
-    out["hr_pred"] = predict(network, frames, [0.5], options)[0]
-    out["scale_pred"] = predict(
-        network, frames, [0.5], PathOptions(flow_scale=0.5, refine_at="full")
-    )[0]
+    out["hr_pred"] = next(predict(network, frames, [0.5], options))
+    full = PathOptions(flow_scale=0.5, refine_at="full")
+    out["scale_pred"] = next(predict(network, frames, [0.5], full))
     return out

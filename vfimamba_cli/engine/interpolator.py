@@ -4,7 +4,7 @@ B batch, T timesteps, H x W pixels.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from vfimamba_cli.engine.memory import TileChooser
+from vfimamba_cli.engine.memory import Demand, TileChooser, is_out_of_memory
 from vfimamba_cli.engine.padding import Padding
 from vfimamba_cli.engine.paths import PathOptions, RefineAt, predict
 from vfimamba_cli.engine.precision import cast, default_dtype
@@ -68,7 +68,7 @@ class Interpolator:
                 auto is direct where the weights were trained for it.
             tile: side of the tiles the picture is made in, in pixels; 0 makes it at once where the
                 memory allows, and smaller where not. The result is the same.
-            announce: called with a line when memory runs out and tiles get smaller.
+            announce: called with a line when tiles are chosen, and when they change.
 
         Raises:
             DeviceError: when the device or the scan backend cannot run here.
@@ -113,6 +113,13 @@ class Interpolator:
             ValueError: on shapes or timesteps that cannot be.
             DeviceError: when the device's memory does not suffice.
         """
+        return torch.stack(list(self.between(first, second, timesteps)))
+
+    @torch.inference_mode()
+    def between(
+        self, first: Tensor, second: Tensor, timesteps: Sequence[Fraction | float]
+    ) -> Iterator[Tensor]:
+        """As `interpolate`, one (B, 3, H, W) frame after the other, so that memory holds one."""
         times = [Fraction(t) for t in timesteps]
         check(first, second, times)
         height, width = first.shape[-2:]
@@ -120,28 +127,39 @@ class Interpolator:
         padding = Padding.to_multiple(
             height, width, round(self.model.multiple_of / options.flow_scale)
         )
-
-        def work(tile: int | None) -> Tensor:
-            frames = [self.prepare(frame, padding) for frame in (first, second)]
-            pictures = self.pictures(frames, times, replace(options, tile=tile))
-            return torch.stack([self.finish(picture, padding) for picture in pictures])
-
-        per_pixel = len(first) * self.model.bytes_per_pixel
-        return self.tiles.run(work, size=(height, width), per_pixel=per_pixel)
+        demand = Demand(
+            height=height,
+            width=width,
+            whole=len(first) * self.model.whole_bytes_per_pixel,
+            part=len(first) * self.model.part_bytes_per_pixel,
+            halo=self.model.synthesis_halo,
+        )
+        while times:
+            tile = self.tiles.choose(demand)
+            try:
+                frames = [self.prepare(frame, padding) for frame in (first, second)]
+                for picture in self.pictures(frames, list(times), replace(options, tile=tile)):
+                    yield self.finish(picture, padding)
+                    del times[0]
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.tiles.shrink(tile, demand, error)
 
     def pictures(
         self, frames: list[Tensor], times: list[Fraction], options: PathOptions
-    ) -> list[Tensor]:
+    ) -> Iterator[Tensor]:
         """The pictures at `times` between two padded frames, by the schedule."""
         if self.schedule == "direct":
-            return predict(self.model, torch.stack(frames), [float(t) for t in times], options)
+            yield from predict(self.model, torch.stack(frames), [float(t) for t in times], options)
+            return
         first, second = frames
         made = halve(first, second, times, lambda x, y: self.middle(x, y, options))
-        return [made[t] for t in times]
+        yield from (made[t] for t in times)
 
     def middle(self, first: Tensor, second: Tensor, options: PathOptions) -> Tensor:
         """Half-way between two padded (B, 3, H, W) frames in the network's channel order."""
-        return predict(self.model, torch.stack((first, second)), [0.5], options)[0]
+        return next(predict(self.model, torch.stack((first, second)), [0.5], options))
 
     def prepare(self, frame: Tensor, padding: Padding) -> Tensor:
         """On the device, in fp32, padded, in the network's channel order."""

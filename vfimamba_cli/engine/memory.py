@@ -1,15 +1,14 @@
 """How large the tiles may be: from the memory that is free, and smaller when that was not enough."""
 
 import os
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
 from vfimamba_cli.errors import DeviceError
-
-T = TypeVar("T")
 
 SIDES = (2048, 1024, 512, 256)
 """Sides of tiles that are tried where the frame at once does not fit, in pixels."""
@@ -18,24 +17,32 @@ SHARE = 0.8
 """Of the free memory that may be planned with; the rest is for what an estimate misses."""
 
 
-def free_bytes(device: torch.device) -> int:
-    """Memory that could be allocated on `device`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What a frame needs.
 
-    On the CPU that is what Linux calls available; elsewhere half of all memory.
+    Attributes:
+        height, width: of the frame, in pixels.
+        whole: bytes per pixel of the frame, for what is kept of all of it.
+        part: bytes per pixel of the part that is being computed.
+        halo: pixels that are computed around a tile.
     """
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(free + cached)
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
-        return 1024 * int(fields["MemAvailable"].split()[0])
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+    height: int
+    width: int
+    whole: int
+    part: int
+    halo: int
+
+    def bytes_for(self, side: int | None) -> int:
+        """With tiles of `side` pixels, or all at once."""
+        sizes = (self.height, self.width)
+        rows, columns = (s if side is None else min(side + 2 * self.halo, s) for s in sizes)
+        return self.whole * self.height * self.width + self.part * rows * columns
 
 
 class TileChooser:
-    """Runs work on the frame at once where the memory allows it, else on tiles that fit.
+    """Chooses tiles that fit the memory, and smaller ones when they did not.
 
     Attributes:
         sides: that may still be tried, in pixels, largest first; None is the frame at once.
@@ -49,51 +56,66 @@ class TileChooser:
         self.forced = bool(forced)
         self.sides: list[int | None] = [forced] if forced else [None, *SIDES]
         self.announce = announce
+        self.announced = self.sides[0]
 
-    def run(self, work: Callable[[int | None], T], *, size: tuple[int, int], per_pixel: int) -> T:
-        """`work(side)` with the largest side that fits, smaller ones if memory runs out.
+    def choose(self, demand: Demand) -> int | None:
+        """The largest side that should fit, or else the smallest there is. Says if it is new."""
+        budget = SHARE * free_bytes(self.device)
+        fitting = (side for side in self.sides if demand.bytes_for(side) <= budget)
+        side = self.sides[0] if self.forced else next(fitting, self.sides[-1])
+        if side != self.announced:
+            self.announced = side
+            self.announce("memory: " + (f"tiles of {side} pixels" if side else "no tiles"))
+        return side
 
-        What was too large once is not tried again.
-
-        Args:
-            work: does all of it anew at each call.
-            size: height and width of the frame, in pixels.
-            per_pixel: bytes that `work` needs per pixel of the frame or tile it is computing.
+    def shrink(self, tried: int | None, demand: Demand, error: Exception) -> None:
+        """Never choose `tried` or a larger side again, since memory ran out with it.
 
         Raises:
-            DeviceError: the smallest side, or the forced one, is too large still.
+            DeviceError: there is no smaller one.
         """
-        tried = self.choose(size, per_pixel)
-        while True:
-            try:
-                return work(tried)
-            except torch.OutOfMemoryError as error:
-                reason = str(error)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            smaller = self.sides[self.sides.index(tried) + 1 :]
-            if not smaller:
-                raise self.too_small(tried, size, reason)
-            self.sides, tried = smaller, smaller[0]
-            self.announce(f"memory: too little of it; tiles of {tried} pixels from here on")
+        smaller = self.sides[self.sides.index(tried) + 1 :]
+        if not smaller:
+            raise DeviceError(
+                f"{self.device} has too little memory for frames of {demand.width}x"
+                f"{demand.height} in tiles of {tried} pixels: {error}",
+                hint="Close other programs that use it, give a smaller --tile or --flow-scale, "
+                "use --device cpu, or scale the video down",
+            ) from error
+        self.sides = smaller
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
-    def choose(self, size: tuple[int, int], per_pixel: int) -> int | None:
-        """The largest side that should fit, or else the smallest there is."""
-        if self.forced:
-            return self.sides[0]
-        budget = SHARE * free_bytes(self.device)
-        for side in self.sides:
-            pixels = size[0] * size[1] if side is None else min(side, size[0]) * min(side, size[1])
-            if per_pixel * pixels <= budget:
-                return side
-        return self.sides[-1]
 
-    def too_small(self, side: int | None, size: tuple[int, int], reason: str) -> DeviceError:
-        """The error when nothing fits."""
-        height, width = size
-        return DeviceError(
-            f"{self.device} has too little memory for frames of {width}x{height} in tiles of "
-            f"{side} pixels: {reason}",
-            hint="Close other programs that use it, give a smaller --tile or --flow-scale, "
-            "use --device cpu, or scale the video down",
-        )
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; on the CPU torch says so by a plain RuntimeError."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that could be allocated on `device`.
+
+    On the CPU that is what Linux calls available, within the process's control group; elsewhere
+    half of all memory, or no limit where the system does not tell.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + cached)
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+        return min(1024 * int(fields["MemAvailable"].split()[0]), _group_bytes())
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return sys.maxsize
+
+
+def _group_bytes(folder: Path = Path("/sys/fs/cgroup")) -> int:
+    """What is left to the control group of a container, without limit where there is none."""
+    limit, used = folder / "memory.max", folder / "memory.current"
+    if not (limit.exists() and used.exists()) or limit.read_text().strip() == "max":
+        return sys.maxsize
+    return int(limit.read_text()) - int(used.read_text())

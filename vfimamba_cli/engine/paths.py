@@ -3,7 +3,7 @@
 F = 2 frames, B batch, H x W pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,60 +46,56 @@ class PathOptions:
 
 def predict(
     model: InterpolationModel, frames: Tensor, times: Sequence[float], options: PathOptions
-) -> list[Tensor]:
-    """The pictures at `times`; features are computed once for all of them.
+) -> Iterator[Tensor]:
+    """The pictures at `times`, one after the other; features are computed once for all of them.
 
     Args:
         frames: (F, B, 3, H, W), H and W multiples of `model.multiple_of / flow_scale`.
 
-    Returns:
+    Yields:
         One (B, 3, H, W) fp32 per time, no further outside [0, 1] than the frames.
     """
     pictures = predict_once(model, frames, times, options)
     if not options.tta:
-        return pictures
+        yield from pictures
+        return
     rotated = predict_once(model, frames.flip((-1, -2)), times, options)
-    return [(a + b.flip((-1, -2))) / 2 for a, b in zip(pictures, rotated, strict=True)]
+    for a, b in zip(pictures, rotated, strict=True):
+        yield (a + b.flip((-1, -2))) / 2
 
 
 def predict_once(
     model: InterpolationModel, frames: Tensor, times: Sequence[float], options: PathOptions
-) -> list[Tensor]:
+) -> Iterator[Tensor]:
     """`predict` without test-time augmentation."""
     low = resize(frames.flatten(0, 1), options.flow_scale).unflatten(0, (2, -1))
     features = encode(model, low, options.tile)
-    motions = find_motions(model, low, features, times, options)
+    motions: Iterable[Motion]
+    motions = (find_motion(model, low, features, time, options) for time in times)
     if options.flow_scale != 1:
+        motions = list(motions)  # so that these features make room for the full-size ones
         features = encode(model, frames, options.tile)
-    pictures = []
     for motion in motions:
+        motion = enlarge(motion, 1 / options.flow_scale)
         if options.local and options.refine_at == "full":
             motion = model.refine_motion(frames, motion)
-        pictures.append(synthesize(model, frames, features, motion, options.tile))
-    return pictures
+        yield synthesize(model, frames, features, motion, options.tile)
 
 
-def find_motions(
-    model: InterpolationModel,
-    low: Tensor,
-    features: Features,
-    times: Sequence[float],
-    options: PathOptions,
-) -> list[Motion]:
-    """Motion of the full size, one per time, from frames of the flow's size.
+def find_motion(
+    model: InterpolationModel, low: Tensor, features: Features, time: float, options: PathOptions
+) -> Motion:
+    """Motion of the flow's size.
 
     Args:
         low: (F, B, 3, h, w), the frames at `options.flow_scale`.
         features: of `low`.
     """
-    motions = []
-    for time in times:
-        t = torch.full((low.shape[1],), time, device=low.device)
-        motion = model.estimate_motion(low, features, t)
-        if options.local and options.refine_at == "flow":
-            motion = model.refine_motion(low, motion)
-        motions.append(enlarge(motion, 1 / options.flow_scale))
-    return motions
+    t = torch.full((low.shape[1],), time, device=low.device)
+    motion = model.estimate_motion(low, features, t)
+    if options.local and options.refine_at == "flow":
+        motion = model.refine_motion(low, motion)
+    return motion
 
 
 def enlarge(motion: Motion, scale: float) -> Motion:

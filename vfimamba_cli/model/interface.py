@@ -71,8 +71,13 @@ class InterpolationModel(Protocol):
         ...
 
     @property
-    def bytes_per_pixel(self) -> int:
-        """Memory that a pass over whole frames takes at its peak, per pixel, roughly."""
+    def whole_bytes_per_pixel(self) -> int:
+        """Memory for what must be kept of the whole frames, per pixel, roughly."""
+        ...
+
+    @property
+    def part_bytes_per_pixel(self) -> int:
+        """Memory for the part whose picture is being made, per pixel of it, roughly."""
         ...
 
     @property

@@ -61,7 +61,7 @@ class FrameMaker:
     def between(self, first: Frame, second: Frame, slots: list[Slot]) -> Iterator[Planes]:
         """The planes of the frames to be made in `slots`."""
         a, b = self.rgb(first), self.rgb(second)
-        made = self.engine.interpolate(a[None], b[None], [slot.t for slot in slots])
+        made = self.engine.between(a[None], b[None], [slot.t for slot in slots])
         return (to_planes(picture[0], first.color) for picture in made)
 
     def rgb(self, frame: Frame) -> Tensor:
