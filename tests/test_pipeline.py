@@ -10,7 +10,7 @@ import pytest
 
 from tests.clips import audio_packets_hash, make_clip, read_frames
 from vfimamba_cli.engine.interpolator import Interpolator
-from vfimamba_cli.errors import OptionError
+from vfimamba_cli.errors import OptionError, OutputError
 from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.model.config import TINY
 from vfimamba_cli.model.registry import ModelSpec
@@ -146,6 +146,13 @@ def test_a_container_that_is_not_written_becomes_matroska_by_default(tmp_path):
     info = SimpleNamespace(rate=Fraction(25))
     assert default_output(tmp_path / "a.webm", info, 2) == tmp_path / "a.50fps.mkv"
     assert default_output(tmp_path / "a.MOV", info, 2) == tmp_path / "a.50fps.MOV"
+
+
+def test_the_output_is_looked_at_before_any_model_is_loaded(tmp_path, monkeypatch):
+    make_clip(tmp_path / "in.mp4", frames=2, size=(64, 48))
+    monkeypatch.setattr("vfimamba_cli.pipeline.load_model", lambda _: pytest.fail("loaded"))
+    with pytest.raises(OutputError, match="does not exist"):
+        interpolate_video(tmp_path / "in.mp4", tmp_path / "nowhere" / "out.mp4")
 
 
 def test_a_factor_below_two_is_refused(tmp_path):

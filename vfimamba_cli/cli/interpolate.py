@@ -44,9 +44,9 @@ def interpolate(
     ] = False,
 ) -> None:
     """Insert frames between those of IN, keeping its sound, timing, length and colors."""
-    from vfimamba_cli.pipeline import interpolate_video  # torch and av load here
-
     with user_errors():
+        from vfimamba_cli.pipeline import interpolate_video  # torch and av load here
+
         if flow_scale not in FLOW_SCALES:
             raise typer.BadParameter(
                 f"{flow_scale!r} is not one of {', '.join(FLOW_SCALES)}", param_hint="--flow-scale"

@@ -1,4 +1,4 @@
-"""How large the tiles may be: from the memory that is free, and smaller when that was not enough."""
+"""How large the tiles may be: from the memory that is free, smaller when that was too little."""
 
 import os
 import sys

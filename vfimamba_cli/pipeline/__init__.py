@@ -17,7 +17,7 @@ from vfimamba_cli.pipeline.report import Report, Watch
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.prefetch import prefetch, write_behind
 from vfimamba_cli.video.reader import VideoReader
-from vfimamba_cli.video.target import CONTAINERS
+from vfimamba_cli.video.target import CONTAINERS, check_target
 from vfimamba_cli.video.timeline import MultiplyRate
 from vfimamba_cli.video.writer import VideoWriter
 
@@ -62,6 +62,8 @@ def interpolate_video(
     if factor < 2:
         raise OptionError(f"The factor must be 2 or more, got {factor}", hint="Try --factor 2")
     with VideoReader(source) as reader:
+        if output is not None:  # before any work, and any download
+            check_target(Path(output), Path(source), overwrite=overwrite)
         network = load_model(model)
         factor = reachable_factor(factor, network.spec, announce)
         timeline = MultiplyRate(factor)
@@ -84,17 +86,9 @@ def interpolate_video(
         ) as writer:
             for line in chain(choices(engine, reader.info), encoding(writer), writer.notes):
                 announce(line)
-            watch = Watch()
             total = timeline.frame_count(reader.info.frame_count)
-            with (
-                tqdm(total=total, unit="frame", disable=None if progress else True) as bar,
-                write_behind(writer.write, depth=AHEAD) as put,
-            ):
-                decoded = watch.timed(prefetch(reader.frames(), depth=AHEAD), "decode")
-                for frame in maker.frames(decoded):
-                    with watch.waiting("encode"):
-                        put(frame)
-                    bar.update()
+            with tqdm(total=total, unit="frame", disable=None if progress else True) as bar:
+                watch = pump(reader, maker, writer, bar)
         return Report(
             output=target,
             info=reader.info,
@@ -103,6 +97,18 @@ def interpolate_video(
             seconds=watch.seconds(),
             waits=watch.waits,
         )
+
+
+def pump(reader: VideoReader, maker: FrameMaker, writer: VideoWriter, bar: "tqdm[None]") -> Watch:
+    """All frames from the reader through the maker to the writer, each in a thread of its own."""
+    watch = Watch()
+    with write_behind(writer.write, depth=AHEAD) as put:
+        decoded = watch.timed(prefetch(reader.frames(), depth=AHEAD), "decode")
+        for frame in maker.frames(decoded):
+            with watch.waiting("encode"):
+                put(frame)
+            bar.update()
+    return watch
 
 
 def reachable_factor(factor: int, spec: ModelSpec, announce: Callable[[str], None]) -> int:
