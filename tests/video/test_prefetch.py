@@ -5,6 +5,9 @@ import pytest
 
 from vfimamba_cli.video.prefetch import prefetch, write_behind
 
+PATIENCE_SECONDS = 60
+"""How long a thread may take to be scheduled on a busy machine."""
+
 
 def test_items_arrive_in_order_and_all_of_them():
     assert list(prefetch(range(100), depth=3)) == list(range(100))
@@ -24,29 +27,32 @@ def test_a_failing_source_fails_where_it_failed():
 
 
 def test_it_reads_ahead_but_no_further_than_asked():
-    taken = []
+    taken, ahead = [], threading.Event()
+    most = 1 + 2 + 1  # given out, waiting, and one in the worker's hand
 
     def source():
         for i in range(100):
             taken.append(i)
+            if len(taken) == most:
+                ahead.set()
             yield i
 
     items = prefetch(source(), depth=2)
     next(items)
-    time.sleep(0.3)
-    assert 2 < len(taken) <= 1 + 2 + 1  # given out, waiting, and one in the worker's hand
+    assert ahead.wait(PATIENCE_SECONDS)
+    time.sleep(0.2)  # time in which it could go too far
+    assert len(taken) == most
     items.close()
 
 
 def test_leaving_early_stops_the_worker():
-    before = threading.active_count()
-    for item in prefetch(iter(int, 1), depth=2):
-        assert item == 0
-        break
-    deadline = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threading.active_count() == before
+    before = set(threading.enumerate())
+    items = prefetch(iter(int, 1), depth=2)
+    assert next(items) == 0
+    (worker,) = set(threading.enumerate()) - before
+    items.close()
+    worker.join(PATIENCE_SECONDS)
+    assert not worker.is_alive()
 
 
 def test_everything_put_is_written_in_order_before_the_block_ends():
@@ -83,19 +89,25 @@ def test_a_writer_that_fails_on_the_last_item_is_not_overlooked():
         put(1)
 
 
-def test_a_failing_producer_drops_what_waits_and_keeps_its_own_error():
+def test_a_failing_producer_drops_what_waits_and_keeps_its_own_error(monkeypatch):
     written, entered, leave = [], threading.Event(), threading.Event()
+
+    class Stop(threading.Event):
+        def set(self):
+            super().set()
+            leave.set()
+
+    monkeypatch.setattr("vfimamba_cli.video.prefetch.Event", Stop)
 
     def write(item):
         written.append(item)
         entered.set()
-        leave.wait(5)
+        assert leave.wait(PATIENCE_SECONDS)
 
     with pytest.raises(KeyboardInterrupt), write_behind(write, depth=4) as put:
         put(1)
         put(2)
         put(3)
-        entered.wait(5)
-        threading.Timer(0.2, leave.set).start()
+        assert entered.wait(PATIENCE_SECONDS)
         raise KeyboardInterrupt
     assert written == [1]

@@ -1,4 +1,5 @@
 import struct
+from errno import EACCES
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from tests.clips import make_clip, make_picture, pan_planes, read_frames
 from vfimamba_cli.errors import InputError
 from vfimamba_cli.frame import ColorTags
+from vfimamba_cli.video.clip import read_clip
 from vfimamba_cli.video.info import resolve_color
 from vfimamba_cli.video.prefetch import prefetch
 from vfimamba_cli.video.reader import VideoReader
@@ -171,6 +173,21 @@ def test_a_raw_stream_without_times_counts_frames(tmp_path):
     assert info.duration_seconds == Fraction(5, 25)
 
 
+def test_a_raw_stream_plays_at_the_rate_that_is_coded_in_it(tmp_path):
+    path = tmp_path / "clip.h264"
+    make_clip(path, frames=5, audio=False, rate=Fraction(49, 2))
+    info, frames = read(path)
+    assert info.rate == Fraction(49, 2)
+    assert info.rate_assumed
+    assert [frame.pts_seconds for frame in frames] == [Fraction(2 * i, 49) for i in range(5)]
+
+
+def test_a_raw_stream_that_says_nothing_plays_at_25_frames_a_second():
+    info, _ = read(real("BA_MW_D.264"))
+    assert info.rate == 25
+    assert info.rate_assumed
+
+
 def test_a_transport_stream_starts_at_its_own_clock(tmp_path):
     path = tmp_path / "clip.ts"
     make_clip(path, frames=5, ticks=[100, 101, 102, 103, 104, 105], rate=25, audio=False)
@@ -241,6 +258,38 @@ def test_what_is_no_usable_video_is_refused_with_a_hint(tmp_path, make, message)
         pass
     assert str(path) in str(caught.value)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("read_it", [read, read_clip])
+def test_a_name_with_a_colon_is_a_file_and_no_protocol(tmp_path, monkeypatch, read_it):
+    monkeypatch.chdir(tmp_path)
+    make_clip(tmp_path / "12:30.mp4", frames=2)
+    read_it(Path("12:30.mp4"))
+    Path("9:15.mp4").write_text("no video")
+    with pytest.raises(InputError, match=r": 9:15\.mp4$"):
+        read_it(Path("9:15.mp4"))
+
+
+def test_a_name_that_the_system_refuses_is_an_input_error(tmp_path):
+    with (
+        pytest.raises(InputError, match=r"\(File name too long\): .*aaa") as caught,
+        VideoReader(tmp_path / f"{'a' * 300}.mp4"),
+    ):
+        pass
+    assert "path" in caught.value.hint
+
+
+def test_a_file_in_a_folder_that_may_not_be_entered_is_an_input_error(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with (
+        pytest.raises(InputError, match=r"\(Permission denied\): .*in\.mp4") as caught,
+        VideoReader(tmp_path / "in.mp4"),
+    ):
+        pass
+    assert "enter its folders" in caught.value.hint
 
 
 @pytest.mark.parametrize("pixel_format", ["gray", "bgra", "yuv420p12le", "nv12"])

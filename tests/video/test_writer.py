@@ -1,4 +1,6 @@
 import os
+from contextlib import ExitStack
+from errno import EACCES
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from tests.clips import audio_packets_hash, make_clip, read_frames
 from vfimamba_cli.errors import InputError, OutputError
 from vfimamba_cli.video.reader import VideoReader
+from vfimamba_cli.video.target import check_target, part_file
 from vfimamba_cli.video.timeline import MultiplyRate
 from vfimamba_cli.video.writer import VideoWriter
 
@@ -270,6 +273,42 @@ def test_the_file_appears_under_its_name_only_when_it_is_whole(tmp_path):
     assert len(read_frames(tmp_path / "out.mp4")) == 3
 
 
+@pytest.mark.parametrize("source", ["in.mp4", "out.mp4.part"])
+def test_what_is_there_under_the_temporary_name_is_left_alone_even_the_source(tmp_path, source):
+    target, bystander = tmp_path / "out.mp4", tmp_path / "out.mp4.part"
+    make_clip(tmp_path / "in.mp4", frames=2)
+    bystander.write_bytes((tmp_path / "in.mp4").read_bytes())
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    double(tmp_path / source, target)
+    assert len(read_frames(target)) == 4
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path != target} == before
+
+
+def test_two_runs_do_not_share_a_temporary_file_and_end_in_any_order(tmp_path):
+    target = tmp_path / "out.mp4"
+    with ExitStack() as first, ExitStack() as second:
+        one, other = (runs.enter_context(part_file(target)) for runs in (first, second))
+        assert one != other
+        assert one.name == "out.mp4.part"
+        with pytest.raises(OutputError, match="exist already"), part_file(target):
+            pass
+        one.write_text("one")
+        first.close()
+        with part_file(target) as third:  # under the first one's name, which is free again
+            third.write_text("third")
+        other.write_text("other")
+    assert target.read_text() == "other"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_a_temporary_file_of_another_run_outlives_the_end_of_this_one(tmp_path):
+    target = tmp_path / "out.mp4"
+    with part_file(target) as part:
+        with pytest.raises(ValueError, match="bug"), part_file(target):
+            raise ValueError("bug")
+        assert part.exists()
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OutputError("disk full"), ValueError("bug")])
 @pytest.mark.parametrize("there_before", [False, True])
 def test_after_any_error_nothing_is_left_and_an_old_file_is_untouched(
@@ -359,6 +398,31 @@ def test_an_output_that_cannot_be_is_refused_with_a_hint(tmp_path, target, messa
     assert (tmp_path / "there.mp4").read_bytes() == b"precious"
 
 
+def test_an_output_name_that_is_too_long_is_refused_with_a_fitting_hint(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=2)
+    for length in (300, 248):  # the longer one with `.part` only
+        with pytest.raises(OutputError, match=r"\(File name too long\)") as caught:
+            double(tmp_path / "in.mp4", tmp_path / f"{'a' * length}.mp4")
+        assert caught.value.hint == "Choose a shorter name with --output"
+
+
+def test_an_output_in_a_folder_that_may_not_be_entered_is_refused(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(OutputError, match=r"\(Permission denied\): .*out\.mp4") as caught:
+        check_target(tmp_path / "out.mp4", tmp_path / "in.mp4", overwrite=False)
+    assert "another folder" in caught.value.hint
+
+
+def test_a_name_with_a_colon_is_a_file_and_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_clip(tmp_path / "in.mp4", frames=2)
+    double("in.mp4", "12:30.mp4")
+    assert len(read_frames(tmp_path / "12:30.mp4")) == 4
+
+
 def test_an_existing_output_is_replaced_when_told(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=2)
     (tmp_path / "out.mp4").write_bytes(b"old")
@@ -371,6 +435,25 @@ def test_times_too_fine_for_matroska_are_refused(tmp_path):
     with pytest.raises(OutputError, match="whole milliseconds"):
         double(tmp_path / "in.mp4", tmp_path / "out.mkv")
     double(tmp_path / "in.mp4", tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_factor_too_high_for_microseconds_is_refused(tmp_path, suffix):
+    make_clip(tmp_path / "in.mp4", frames=1, rate=Fraction(24000, 1001), audio=False)
+    with pytest.raises(OutputError, match="whole microseconds") as caught:
+        double(tmp_path / "in.mp4", tmp_path / f"out{suffix}", factor=50_000)
+    assert caught.value.hint == "Use a smaller factor"
+
+
+def test_a_rate_that_is_assumed_is_announced(tmp_path):
+    make_clip(tmp_path / "in.h264", frames=2, audio=False, rate=Fraction(24000, 1001))
+    make_clip(tmp_path / "in.mp4", frames=2, audio=False)
+    _, writer = double(tmp_path / "in.h264", tmp_path / "out.mp4")
+    assert writer.notes == [
+        "The source holds no frame times: 23.976 frames per second are assumed."
+    ]
+    _, writer = double(tmp_path / "in.mp4", tmp_path / "other.mp4")
+    assert writer.notes == []
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def read_clip(path: Path) -> NDArray[np.uint8]:
             stream.codec_context.thread_count = 1
             pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
     except (av.FFmpegError, OSError) as error:
-        raise InputError(f"Cannot decode: {path}: {error}") from error
+        raise InputError(f"Cannot decode ({error.strerror}): {path}") from error
     if not pictures:
         raise InputError(f"No picture in the video stream: {path}")
     if len({picture.shape for picture in pictures}) > 1:

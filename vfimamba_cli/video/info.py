@@ -64,6 +64,7 @@ class VideoInfo:
             the last one's end.
         frame_count: pictures promised by the packets; VP8 and VP9 may show a few less.
         rate: average frames per second: the container's where the packets agree with it.
+        rate_assumed: whether the file holds no frame times, so that they follow from `rate` alone.
         variable_rate: whether some frames last longer than others.
         origin_seconds: where the container's clock starts; already taken off all frame times.
             0 except for transport streams and their like, whose clock means nothing.
@@ -88,6 +89,7 @@ class VideoInfo:
     duration_seconds: Fraction
     frame_count: int
     rate: Fraction
+    rate_assumed: bool
     variable_rate: bool
     origin_seconds: Fraction
     sample_aspect_ratio: Fraction | None

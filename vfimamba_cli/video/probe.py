@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from stat import S_ISDIR
 from struct import unpack
 
 import av
@@ -19,7 +20,7 @@ from vfimamba_cli.frame import ColorTags
 from vfimamba_cli.video.completeness import cut_off
 from vfimamba_cli.video.info import StreamInfo, VideoInfo, resolve_color
 from vfimamba_cli.video.pyav import as_fraction, open_for_reading, readable, side_data
-from vfimamba_cli.video.scan import Scan, nominal_rate
+from vfimamba_cli.video.scan import Scan, nominal_rate, untimed_rate
 
 RATE_TOLERANCE = 0.02
 
@@ -38,10 +39,7 @@ def open_input(path: Path) -> InputContainer:
     Raises:
         InputError: if there is none, or it is not one.
     """
-    if not path.exists():
-        raise InputError(f"No such file: {path}", hint="Check the path")
-    if path.is_dir():
-        raise InputError(f"A folder, not a video: {path}", hint="Give the path of a video file")
+    _check_is_file(path)
     try:
         return open_for_reading(path)
     except (av.FFmpegError, OSError) as error:
@@ -49,6 +47,20 @@ def open_input(path: Path) -> InputContainer:
             f"Not a video that can be opened ({error.strerror}): {path}",
             hint="If a player shows it, `ffmpeg -i IN -c copy OUT.mkv` may repair it",
         ) from error
+
+
+def _check_is_file(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"No such file: {path}", hint="Check the path") from error
+    except OSError as error:
+        raise InputError(
+            f"No file can be reached there ({error.strerror}): {path}",
+            hint="Check the path, and that you may enter its folders",
+        ) from error
+    if S_ISDIR(mode):
+        raise InputError(f"A folder, not a video: {path}", hint="Give the path of a video file")
 
 
 @contextmanager
@@ -155,8 +167,10 @@ def describe(
         InputError: for a kind of picture that is not supported.
     """
     time_base = as_fraction(stream.time_base)
+    assumed_rate = None
     if first.pts is None or time_base is None:
-        time_base = 1 / nominal_rate(stream)
+        assumed_rate = untimed_rate(stream)
+        time_base = 1 / assumed_rate
     origin = clock_origin(container)
     duration = (scan.end - scan.start) * time_base
     codec = stream.codec_context.codec.canonical_name
@@ -179,7 +193,8 @@ def describe(
         start_seconds=scan.start * time_base - origin,
         duration_seconds=duration,
         frame_count=scan.frame_count,
-        rate=average_rate(stream, scan.frame_count / duration),
+        rate=assumed_rate or average_rate(stream, scan.frame_count / duration),
+        rate_assumed=assumed_rate is not None,
         variable_rate=scan.varies(time_base),
         origin_seconds=origin,
         sample_aspect_ratio=as_fraction(stream.sample_aspect_ratio),

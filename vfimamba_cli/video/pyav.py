@@ -46,7 +46,7 @@ def open_for_reading(path: Path) -> InputContainer:
     Raises:
         av.FFmpegError, OSError: if it cannot be opened.
     """
-    return av.open(str(path), "r", **TAG_BYTES)
+    return av.open(_no_protocol(path), "r", **TAG_BYTES)
 
 
 def open_for_writing(path: Path, *, container: str, options: dict[str, str]) -> OutputContainer:
@@ -55,7 +55,14 @@ def open_for_writing(path: Path, *, container: str, options: dict[str, str]) -> 
     Raises:
         av.FFmpegError, OSError: if it cannot be opened.
     """
-    return av.open(str(path), "w", format=container, container_options=options, **TAG_BYTES)
+    return av.open(
+        _no_protocol(path), "w", format=container, container_options=options, **TAG_BYTES
+    )
+
+
+def _no_protocol(path: Path) -> str:
+    """`path` from the root on, for FFmpeg takes a plain `12:30.mp4` for an address like `http:`."""
+    return str(path.absolute())
 
 
 def readable(tag: str) -> str:

@@ -119,6 +119,14 @@ def nominal_rate(stream: VideoStream) -> Fraction:
     return rate or FALLBACK_RATE
 
 
+def untimed_rate(stream: VideoStream) -> Fraction:
+    """Frames per second where frames have no times: what the coded stream says of itself.
+
+    For raw streams, what the container says is a default, the same whatever is in them.
+    """
+    return as_fraction(stream.guessed_rate) or nominal_rate(stream)
+
+
 def data_packets(container: InputContainer) -> Iterable["Packet[Stream]"]:
     """The packets of all streams, without the empty ones that flush decoders."""
     return (packet for packet in container.demux() if packet.size)

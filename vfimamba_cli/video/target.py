@@ -1,7 +1,9 @@
 """Where an output file goes: checked before any work, under a temporary name until it is whole."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from errno import ENAMETOOLONG
+from os import getpid
 from pathlib import Path
 
 from vfimamba_cli.errors import OutputError
@@ -31,11 +33,13 @@ def check_target(path: Path, source: Path, *, overwrite: bool) -> None:
         OutputError: if it cannot, and why.
     """
     container_for(path)
-    if not path.parent.is_dir():
-        raise OutputError(f"The folder does not exist: {path.parent}", hint="Create it first")
-    if path.is_dir():
-        raise OutputError(f"The output is a folder: {path}", hint="Give the path of a file")
-    if path.exists():
+    with refusal_is_an_output_error(path):
+        if not path.parent.is_dir():
+            raise OutputError(f"The folder does not exist: {path.parent}", hint="Create it first")
+        if path.is_dir():
+            raise OutputError(f"The output is a folder: {path}", hint="Give the path of a file")
+        if not path.exists():
+            return
         if path.samefile(source):
             raise OutputError(
                 f"Output and input are the same file: {path}", hint="Give another output"
@@ -46,23 +50,46 @@ def check_target(path: Path, source: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def part_file(path: Path) -> Iterator[Path]:
-    """`path` with `.part` added, to be written to; becomes `path` when the block succeeds.
+    """A new file beside `path`, to be written to; becomes `path` when the block succeeds.
 
-    When it does not, for whatever reason, neither file is left behind.
+    Its name is that of `path` with `.part` added, and with the process's number before that where
+    such a file is there already: it may be anything, the source even. When the block fails, for
+    whatever reason, the new file is not left behind.
 
     Raises:
         OutputError: if it cannot be created.
     """
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(b"")
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write here ({error.strerror}): {path.parent}",
-            hint="Choose another folder with --output",
-        ) from error
+    with refusal_is_an_output_error(path):
+        part = _create_part(path)
     try:
         yield part
         part.replace(path)
-    finally:
+    except BaseException:
         part.unlink(missing_ok=True)
+        raise
+
+
+def _create_part(path: Path) -> Path:
+    names = (f"{path.name}.part", f"{path.name}.{getpid()}.part")
+    for part in map(path.with_name, names):
+        with suppress(FileExistsError):
+            part.touch(exist_ok=False)
+            return part
+    raise OutputError(
+        f"Both {' and '.join(names)} exist already in {path.parent}",
+        hint="Remove them if no other run is writing them",
+    )
+
+
+@contextmanager
+def refusal_is_an_output_error(path: Path) -> Iterator[None]:
+    """Turn what the system says against `path` into `OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write here ({error.strerror}): {path}",
+            hint="Choose a shorter name with --output"
+            if error.errno == ENAMETOOLONG
+            else "Choose another folder with --output",
+        ) from error

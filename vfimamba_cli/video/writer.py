@@ -95,19 +95,26 @@ class VideoWriter:
             OutputError: if the encoder or the disk refuses, or the container's ticks are too
                 coarse to tell the frame's time from its end.
         """
-        if self._container.format.name == "matroska" and _rounds_away(frame, MATROSKA_TICK):
-            raise OutputError(
-                f"Matroska cannot hold the frame at {float(frame.pts_seconds)} s, which lasts "
-                f"{float(frame.duration_seconds) * 1000} ms; its times are whole milliseconds: "
-                f"{self.path}",
-                hint="Choose an output name that ends in .mp4",
-            )
+        self._check_tick(frame)
         with failure_is_an_output_error(self.path):
             self._container.mux(self._stream.encode(encodable(frame, self.time_base)))
             self._passthrough.copy_until(frame.pts_seconds)
         start = self._span[0] if self._span else frame.pts_seconds
         self._span = (start, frame.end_seconds)
         self._count += 1
+
+    def _check_tick(self, frame: Frame) -> None:
+        """See that the container's ticks tell the frame's time from its end."""
+        matroska = self._container.format.name == "matroska"
+        tick = MATROSKA_TICK if matroska else self.time_base
+        if round(frame.pts_seconds / tick) < round(frame.end_seconds / tick):
+            return
+        raise OutputError(
+            f"{'Matroska' if matroska else 'MP4'} cannot hold the frame at "
+            f"{float(frame.pts_seconds)} s, which lasts {float(frame.duration_seconds) * 1000} ms; "
+            f"its times are whole {'milliseconds' if matroska else 'microseconds'}: {self.path}",
+            hint="Choose an output name that ends in .mp4" if matroska else "Use a smaller factor",
+        )
 
     @contextmanager
     def _write_file(self) -> Iterator[None]:
@@ -154,6 +161,11 @@ class VideoWriter:
         self._container.metadata.update(kept_tags(source.metadata))
         self._container.set_chapters(source.chapters())
         self.notes += self._passthrough.notes
+        if self.info.rate_assumed:
+            self.notes.append(
+                f"The source holds no frame times: {float(self.info.rate):.6g} frames per second "
+                "are assumed."
+            )
         if self.info.side_data:
             self.notes.append(f"Not carried over: {', '.join(self.info.side_data)}.")
 
@@ -181,10 +193,6 @@ def mp4_timescales(ticks: int) -> dict[str, str]:
     """Muxer options for exact video times; edit lists, in ticks of the movie, get finer ones."""
     movie_ticks = ticks * ceil(MIN_MOVIE_TIMESCALE / ticks)
     return {"video_track_timescale": str(ticks), "movie_timescale": str(movie_ticks)}
-
-
-def _rounds_away(frame: Frame, tick: Fraction) -> bool:
-    return round(frame.pts_seconds / tick) == round(frame.end_seconds / tick)
 
 
 @contextmanager
