@@ -1,23 +1,107 @@
 """`vfimamba bench`: one thing at a time, measured and printed."""
 
+import json
 import re
+from xml.etree import ElementTree
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
+import vfimamba_cli.bench.cost as cost
 import vfimamba_cli.bench.scan as scan
 from vfimamba_cli.cli.app import app
+
+ROW = cost.CostRow(
+    model="tiny",
+    mixer="s6",
+    width=64,
+    height=64,
+    flow_scale=1,
+    parameters=1,
+    macs=1,
+    mixing_macs=1,
+    memory_bytes=1,
+    stored_bytes=1,
+)
 
 
 def run(*arguments):
     return CliRunner().invoke(app, ["bench", *arguments])
 
 
-def test_speed_prints_the_median_with_what_it_ran_on():
-    done = run("--speed", "--model", "tiny", "--size", "48x32", "--device", "cpu", "--runs", "3")
+def test_speed_prints_a_row_per_model_dtype_and_size_and_writes_the_same_as_json(tmp_path):
+    file = tmp_path / "speed.json"
+    sizes = ("--size", "48x32", "--size", "32x32")
+    dtypes = ("--dtype", "auto", "--dtype", "bf16")
+    options = ("--device", "cpu", "--runs", "3", "--flow-scale", "0.5", "--tile", "32")
+    done = run("--speed", "--model", "tiny", *sizes, *dtypes, *options, "--json", str(file))
     assert done.exit_code == 0, done.output
-    numbers = r"median [\d.]+ ms of 3 \([\d.]+ to [\d.]+\), peak [\d.]+ GiB\n"
-    assert re.fullmatch("tiny  48x32  cpu float32 cpu  " + numbers, done.stdout)
+    machine, runs, head, *rows = done.stdout.splitlines()
+    assert f"torch {torch.__version__}" in machine
+    assert runs == "per made frame, median of 3 runs"
+    assert head.split()[-6:] == ["shallow", "deep", "motion", "refine", "synthesis", "other"]
+    settings = r" +cpu +0\.5 +32 px +"
+    numbers = r"[\d.]+ ms +[\d.]+-[\d.]+ ms +([\d.]+ GiB|-)( +\d+ %){6}"
+    ran = [("48x32", "float32"), ("32x32", "float32"), ("48x32", "bfloat16"), ("32x32", "bfloat16")]
+    for row, (size, dtype) in zip(rows, ran, strict=True):
+        assert re.fullmatch(f"tiny +{size} +{dtype}{settings}{numbers}", row), row
+    written = json.loads(file.read_text())
+    assert written["measured"] == "speed"
+    assert written["settings"]["flow_scale"] == 0.5
+    assert written["machine"]["versions"]["torch"] == torch.__version__
+    assert [(f"{r['width']}x{r['height']}", r["dtype"]) for r in written["rows"]] == ran
+    for row, values in zip(rows, written["rows"], strict=True):
+        assert len(values["seconds"]) == 3
+        assert f" {1000 * sorted(values['seconds'])[1]:.2f} ms " in row
+
+
+def test_what_was_measured_stays_when_a_later_model_cannot_be_had(tmp_path):
+    file = tmp_path / "speed.json"
+    models = ("--model", "tiny", "--model", "nothing")
+    done = run("--speed", *models, "--size", "32x32", "--device", "cpu", "--json", str(file))
+    assert done.exit_code == 5
+    assert done.stdout.splitlines()[-1].startswith("tiny ")
+    assert len(json.loads(file.read_text())["rows"]) == 1
+
+
+def test_cost_prints_counts_and_draws_them(tmp_path):
+    file, picture = tmp_path / "cost.json", tmp_path / "cost.svg"
+    sizes = ("--size", "64x64", "--size", "128x64")
+    done = run("--cost", "--model", "tiny", *sizes, "--json", str(file), "--plot", str(picture))
+    assert done.exit_code == 0, done.output
+    rows = done.stdout.splitlines()[2:]
+    expected = [("S6", "64x64"), ("S6", "128x64")]
+    expected += [("full attention", size) for _, size in expected]
+    units = r"[\d.]+ M +[\d.]+ GMAC +[\d.]+ GMAC +[\d.]+ GiB +[\d.]+ GiB"
+    for row, (mixer, size) in zip(rows, expected, strict=True):
+        assert re.fullmatch(f"tiny +{mixer} +{size} +1 +{units}", row), row
+    assert len(json.loads(file.read_text())["rows"]) == 4
+    assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+
+
+def test_without_sizes_cost_takes_the_papers(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        cost, "count", lambda *given, width, height, **rest: asked.append((width, height)) or ROW
+    )
+    assert run("--cost", "--model", "tiny").exit_code == 0
+    assert asked == 2 * [(256, 256), (512, 512), (768, 768), (1024, 1024)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--speed", "--plot", "x.svg"), "--plot draws what --cost counts"),
+        (("--scan", "--json", "x.json"), "--scan writes no --json"),
+        (("--speed", "--flow-scale", "2"), "Not a flow scale: '2'"),
+        (("--speed", "--dtype", "int8"), "int8"),
+    ],
+)
+def test_options_that_cannot_be_used_so_are_refused(options, message):
+    done = run(*options)
+    assert done.exit_code == 2
+    assert message in done.stderr
 
 
 def test_scan_prints_every_backend_that_can_run_here(monkeypatch):
@@ -32,11 +116,11 @@ def test_scan_prints_every_backend_that_can_run_here(monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("what", [(), ("--speed", "--scan"), ("--dataset", "davis7", "--speed")])
+@pytest.mark.parametrize("what", [(), ("--speed", "--scan"), ("--dataset", "davis7", "--cost")])
 def test_exactly_one_measurement_is_asked_for(what):
     done = run(*what)
     assert done.exit_code == 2
-    assert "exactly one of --dataset, --speed and --scan" in done.stderr
+    assert "exactly one of --dataset, --speed, --scan and --cost" in done.stderr
 
 
 @pytest.mark.parametrize("size", ["640", "640x", "0x32", "axb", "-1x32"])

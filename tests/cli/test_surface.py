@@ -16,7 +16,8 @@ OPTIONS = {
     "interpolate": "output factor model device scan flow-scale tile yes",
     "train": "data stage photos val model out steps minutes batch crop lr init resume device "
     "scan seed",
-    "bench": "dataset speed scan data model size runs device limit json",
+    "bench": "dataset speed scan cost data model size dtype flow-scale tile runs device limit json "
+    "plot",
 }
 
 

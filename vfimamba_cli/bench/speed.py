@@ -1,16 +1,54 @@
-"""How long a made frame takes."""
+"""How long a made frame takes, with how much memory, and which part of the network takes it."""
 
-import resource
-import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Any, Literal
 
 import torch
 
+from vfimamba_cli.bench.machine import Stopwatch, peak_bytes, reset_peak
+from vfimamba_cli.bench.report import align
+from vfimamba_cli.bench.texture import MovingTexture
 from vfimamba_cli.checkpoint.load import load_model
 from vfimamba_cli.engine.interpolator import Interpolator
 
-CHANGE = 0.02
+WARM_UP = 3
+PART_RUNS = 3
+
+PARTS = {
+    "encode_shallow": "shallow",
+    "encode_deep": "deep",
+    "estimate_motion": "motion",
+    "refine_motion": "refine",
+    "synthesize": "synthesis",
+}
+"""The network's calls that are timed on their own -> heads of their columns."""
+
+DTYPES = {
+    "auto": None,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp32": torch.float32,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What is measured where nothing else was asked for: (width, height)s, and runs of each."""
+
+    sizes: tuple[tuple[int, int], ...]
+    runs: int
+
+
+CUDA_DEFAULTS = Defaults(sizes=((1280, 720), (1920, 1080), (3840, 2160)), runs=20)
+CPU_DEFAULTS = Defaults(sizes=((640, 352),), runs=5)
+
+
+def defaults(device: torch.device) -> Defaults:
+    """For this kind of device."""
+    return CUDA_DEFAULTS if device.type == "cuda" else CPU_DEFAULTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,69 +56,154 @@ class SpeedRow:
     """What one model took for one frame.
 
     Attributes:
-        model, device, dtype, scan: as they ran.
+        model, dtype, scan: as they ran.
         width, height: of the frames, in pixels.
+        flow_scale: size at which motion was found, as a share of the frames'.
+        tile: side of the tiles in pixels; None where the frame was made at once.
         seconds: of each counted run.
-        peak_gib: most memory in use: the device's on CUDA, the whole process's on the CPU.
+        peak_bytes: most memory in use, as `machine.peak_bytes` tells it.
+        shares: part -> its share of the time of a pass with a wait after each; "other" is the rest.
     """
 
     model: str
-    device: str
     dtype: str
     scan: str
     width: int
     height: int
+    flow_scale: float
+    tile: int | None
     seconds: tuple[float, ...]
-    peak_gib: float
+    peak_bytes: int | None
+    shares: dict[str, float]
 
-    def line(self) -> str:
-        """For people."""
+    def cells(self) -> tuple[str, ...]:
+        """For the table."""
+        low, middle, high = (1000 * f(self.seconds) for f in (min, median, max))
         return (
-            f"{self.model}  {self.width}x{self.height}  {self.device} {self.dtype} {self.scan}  "
-            f"median {1000 * median(self.seconds):.1f} ms of {len(self.seconds)} "
-            f"({1000 * min(self.seconds):.1f} to {1000 * max(self.seconds):.1f}), "
-            f"peak {self.peak_gib:.2f} GiB"
+            self.model,
+            f"{self.width}x{self.height}",
+            self.dtype,
+            self.scan,
+            f"{self.flow_scale:g}",
+            "none" if self.tile is None else f"{self.tile} px",
+            f"{middle:.2f} ms",
+            f"{low:.2f}-{high:.2f} ms",
+            "-" if self.peak_bytes is None else f"{self.peak_bytes / 2**30:.2f} GiB",
+            *(f"{100 * share:.0f} %" for share in self.shares.values()),
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """For the JSON document."""
+        return {**asdict(self), "median_seconds": median(self.seconds)}
 
-def time_model(name: str, *, width: int, height: int, device: str, runs: int) -> SpeedRow:
-    """Time the frame half-way between two frames of noise that differ a little.
+
+HEADS = (
+    *("model", "size", "dtype", "scan", "flow", "tile", "median", "min-max", "peak"),
+    *(*PARTS.values(), "other"),
+)
+WIDTHS = (11, 9, 8, 10, 4, 7, 10, 20, 9, *(9 for _ in HEADS[9:]))
+
+
+def line(cells: Sequence[str], models: Sequence[str]) -> str:
+    """The table's head or a row of it, which can be shown before the others are known."""
+    widths = (max(map(len, models)), *WIDTHS[1:])
+    return next(iter(align([cells], widths)))
+
+
+def time_models(
+    models: Sequence[str],
+    *,
+    sizes: Sequence[tuple[int, int]],
+    dtypes: Sequence[str],
+    device: torch.device,
+    flow_scale: float | Literal["auto"],
+    tile: int,
+    runs: int,
+    announce: Callable[[str], None],
+) -> Iterator[SpeedRow]:
+    """Time the frame half-way between two, for each model, each dtype, each size.
 
     Args:
-        name: as `load_model` takes it.
-        width, height: of the frames, in pixels.
-        device: as `Interpolator` takes it.
-        runs: to count, after three to warm up.
+        models: as `load_model` takes them.
+        sizes: (width, height) of the frames, in pixels.
+        dtypes: of `DTYPES`.
+        device, flow_scale, tile, announce: as `Interpolator` takes them.
+        runs: to count, after three to warm up, each on another pair of frames.
 
     Raises:
-        CheckpointError, DeviceError: the model cannot be had, or cannot run here.
+        CheckpointError, DeviceError: a model cannot be had, or cannot run here.
     """
-    engine = Interpolator(load_model(name), device=device)
-    generator = torch.Generator().manual_seed(0)
-    first = torch.rand(1, 3, height, width, generator=generator)
-    second = (first + CHANGE * torch.randn(first.shape, generator=generator)).clamp(0, 1)
-    first, second = first.to(engine.device), second.to(engine.device)
-    cuda = engine.device.type == "cuda"
-    seconds = []
-    for _ in range(3 + runs):
-        start = time.perf_counter()
-        engine.interpolate(first, second, [0.5])
-        if cuda:
-            torch.cuda.synchronize(engine.device)
-        seconds.append(time.perf_counter() - start)
-    peak = torch.cuda.max_memory_allocated(engine.device) if cuda else peak_process_bytes()
+    for name in models:
+        network = load_model(name)
+        for dtype in dtypes:
+            for width, height in sizes:
+                engine = Interpolator(
+                    network,
+                    device=device,
+                    dtype=DTYPES[dtype],
+                    flow_scale=flow_scale,
+                    tile=tile,
+                    announce=announce,
+                )
+                yield time_engine(engine, name, width=width, height=height, runs=runs)
+
+
+def time_engine(engine: Interpolator, name: str, *, width: int, height: int, runs: int) -> SpeedRow:
+    """Time one engine at one size; it is shown as `name`."""
+    texture = MovingTexture(height, width, engine.device)
+    for number in range(WARM_UP):
+        _seconds(engine, texture, number)
+    reset_peak(engine.device)
+    seconds = tuple(_seconds(engine, texture, WARM_UP + i) for i in range(runs))
     return SpeedRow(
         model=name,
-        device=torch.cuda.get_device_name(engine.device) if cuda else "cpu",
         dtype=str(engine.dtype).removeprefix("torch."),
         scan=engine.backend.name,
         width=width,
         height=height,
-        seconds=tuple(seconds[3:]),
-        peak_gib=peak / 2**30,
+        flow_scale=engine.options_for(height, width).flow_scale,
+        tile=engine.tiles.announced,
+        seconds=seconds,
+        peak_bytes=peak_bytes(engine.device),
+        shares=time_parts(engine, texture),
     )
 
 
-def peak_process_bytes() -> int:
-    """Most memory this process has had resident so far; Linux counts it in KiB."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def time_parts(engine: Interpolator, texture: MovingTexture) -> dict[str, float]:
+    """The share of each part, over a few passes of their own: the waits make them slower."""
+    with timed_calls(engine.model, engine.device) as spent:
+        total = sum(_seconds(engine, texture, i) for i in range(PART_RUNS))
+    shares = {part: sum(seconds) / total for part, seconds in spent.items()}
+    return {**shares, "other": 1 - sum(shares.values())}
+
+
+@contextmanager
+def timed_calls(model: Any, device: torch.device) -> Iterator[dict[str, list[float]]]:
+    """Inside the block, every call of a part of `model` adds its seconds to the part's list."""
+    spent: dict[str, list[float]] = {part: [] for part in PARTS}
+
+    def timed(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def work(*args: Any, **kwargs: Any) -> Any:
+            with Stopwatch(device) as watch:
+                result = call(*args, **kwargs)
+            spent[part].append(watch.seconds)
+            return result
+
+        return work
+
+    own = {part: call for part, call in vars(model).items() if part in PARTS}
+    for part in PARTS:
+        setattr(model, part, timed(part, getattr(model, part)))
+    try:
+        yield spent
+    finally:
+        for part in PARTS:
+            delattr(model, part)  # its class's method shows again
+        vars(model).update(own)
+
+
+def _seconds(engine: Interpolator, texture: MovingTexture, number: int) -> float:
+    first, second = texture.pair(number)
+    with Stopwatch(engine.device) as watch:
+        engine.interpolate(first, second, [0.5])
+    return watch.seconds

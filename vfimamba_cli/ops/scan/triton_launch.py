@@ -1,0 +1,227 @@
+"""How the fused scan's kernels are launched, one method for each.
+
+F = 2 frames, B batch, D channels, N states, R rank, P = H W pixels, L = 2 P tokens, K = 4 orders,
+M chunks.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, e, log2, prod
+from typing import Any, Self
+
+import torch
+import triton
+from torch import Tensor
+
+from vfimamba_cli.ops.scan import triton_gradients as backward_kernels
+from vfimamba_cli.ops.scan import triton_kernels as kernels
+
+ORDERS = 4
+LANES = 2**18  # (order, channel, chunk) triples that fill a large GPU
+SCRATCH = 2**29  # bytes of states that the backward pass keeps at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """How the work is cut; changes no result beyond rounding.
+
+    Attributes:
+        chunk: pixels of a chunk; both frames' tokens of each are walked one after another.
+        block: most channels of a program; a power of two.
+        warps: of a program; block / (32 warps) channels to a thread.
+    """
+
+    chunk: int
+    block: int = 64
+    warps: int = 1
+
+    @classmethod
+    def for_size(cls, u: Tensor) -> Self:
+        """For activations (F, B, H, W, D): chunks as long as leaves enough of them."""
+        _, batch, height, width, channels = u.shape
+        chunk = batch * height * width * ORDERS * channels // LANES
+        return cls(chunk=min(max(triton.next_power_of_2(max(chunk, 1)), 32), 256))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedScan:
+    """The tensors as the kernels read them, and one method per kernel.
+
+    Attributes:
+        u: (F, B, H, W, D).
+        x: (F, B, H, W, K (R + 2 N)).
+        A2: A log2(e), (K, N, D) fp32.
+        weight: (K, R, D) fp32.
+        bias, D: (K, D) fp32.
+        launch: how the work is cut.
+    """
+
+    u: Tensor
+    x: Tensor
+    A2: Tensor
+    weight: Tensor
+    bias: Tensor
+    D: Tensor
+    launch: Launch
+
+    @classmethod
+    def of(
+        cls,
+        u: Tensor,
+        x_dbl: Tensor,
+        A: Tensor,
+        D: Tensor,
+        dt_weight: Tensor,
+        dt_bias: Tensor,
+        *,
+        launch: Launch,
+    ) -> Self:
+        """From the arguments of `cross_selective_scan`."""
+        return cls(
+            u=u.contiguous(),
+            x=x_dbl.contiguous(),
+            A2=(A.float() * log2(e)).transpose(1, 2).contiguous(),
+            weight=dt_weight.float().transpose(1, 2).contiguous(),
+            bias=dt_bias.float().contiguous(),
+            D=D.float().contiguous(),
+            launch=launch,
+        )
+
+    @cached_property
+    def size(self) -> tuple[int, int, int, int, int]:
+        """B, H, W, D, M: the kernels' run-time sizes."""
+        _, batch, height, width, channels = self.u.shape
+        return batch, height, width, channels, ceil(height * width / self.launch.chunk)
+
+    @cached_property
+    def block(self) -> int:
+        """Channels of a program: a power of two that divides D."""
+        channels = self.u.shape[-1]
+        return min(self.launch.block, channels & -channels)
+
+    @cached_property
+    def states_shape(self) -> tuple[int, int, int, int, int]:
+        """(B, M, K, N, D)."""
+        batch, _, _, channels, chunks = self.size
+        return batch, chunks, ORDERS, self.A2.shape[1], channels
+
+    def empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Room on the tensors' device."""
+        return torch.empty(shape, device=self.u.device, dtype=dtype)
+
+    def grid(self, programs: int) -> tuple[int, int, int]:
+        """Blocks of channels, chunks, and `programs` for every pair of the two."""
+        return self.size[3] // self.block, self.size[4], programs
+
+    @property
+    def constants(self) -> dict[str, int]:
+        """What the chunk kernels are compiled for."""
+        rank = self.weight.shape[1]
+        return {
+            "CHUNK": self.launch.chunk,
+            "BLOCK": self.block,
+            "N": self.A2.shape[1],
+            "RANK": rank,
+            "PADDED": triton.next_power_of_2(rank),
+            "num_warps": self.launch.warps,
+        }
+
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Each chunk's last state when it starts from zero, (B, M, K, N, D), and its sum of dt."""
+        batch, chunks, orders, _, channels = self.states_shape
+        ends, totals = self.empty(*self.states_shape), self.empty(batch, chunks, orders, channels)
+        kernels.chunk_ends[self.grid(batch * ORDERS)](
+            self.u, self.x, self.A2, self.weight, self.bias, ends, totals,
+            *self.size, **self.constants,
+        )  # fmt: skip
+        return ends, totals
+
+    def starts(self, ends: Tensor, totals: Tensor, *, against: bool = False) -> Tensor:
+        """What each chunk starts from; for adjoints `against` the direction of the orders."""
+        batch, chunks, _, states, channels = self.states_shape
+        starts = torch.empty_like(ends)
+        lanes = 128
+        kernels.pass_states[(triton.cdiv(states * channels, lanes), batch * ORDERS)](
+            ends, totals, self.A2, starts, channels, chunks, int(against),
+            BLOCK=lanes, N=states, num_warps=4,
+        )  # fmt: skip
+        return starts
+
+    def outputs(self, starts: Tensor, dtype: torch.dtype) -> Tensor:
+        """y by position along rows and along columns, (2, B, L, D)."""
+        batch, height, width, channels, _ = self.size
+        y = self.empty(2, batch, 2 * height * width, channels, dtype=dtype)
+        kernels.chunk_outputs[self.grid(batch * 2)](
+            self.u, self.x, self.A2, self.weight, self.bias, self.D[:2] + self.D[2:], starts, y,
+            *self.size, **self.constants,
+        )  # fmt: skip
+        return y
+
+    def merge(self, y: Tensor, *, exact: bool) -> Tensor:
+        """(2, B, L, D) summed onto the grid, (F, B, H, W, D)."""
+        out = torch.empty_like(self.u, dtype=y.dtype)
+        self._move(kernels.merge, y, out, exact=exact)
+        return out
+
+    def spread(self, grad: Tensor, *, exact: bool) -> Tensor:
+        """The transpose of `merge`, in the dtype of `grad`."""
+        batch, height, width, channels, _ = self.size
+        out = self.empty(2, batch, 2 * height * width, channels, dtype=grad.dtype)
+        self._move(backward_kernels.spread, grad.contiguous(), out, exact=exact)
+        return out
+
+    def adjoints(self, grad: Tensor) -> Tensor:
+        """What each chunk hands to earlier ones when later ones hand it nothing; as `ends`."""
+        ends = self.empty(*self.states_shape)
+        backward_kernels.chunk_adjoints[self.grid(self.size[0] * ORDERS)](
+            self.x, self.A2, self.weight, self.bias, grad, ends, *self.size, **self.constants
+        )
+        return ends
+
+    def gradients(self, starts: Tensor, carries: Tensor, grad: Tensor) -> "Gradients":
+        """All gradients, from states and adjoints that enter chunks and dLoss/dy, (2, B, L, D).
+
+        Batch entries go in groups, so that no more than `SCRATCH` bytes of states are kept.
+        """
+        batch, height, width, channels, chunks = self.size
+        states, pixels = self.A2.shape[1], 2 * batch * height * width
+        u, dt = (self.empty(ORDERS, pixels, channels) for _ in "ud")
+        parts = self.empty(channels // self.block, pixels, ORDERS, 2 * states)
+        A, D = torch.empty_like(starts), self.empty(batch, chunks, ORDERS, channels)
+        kept = (chunks, ORDERS, self.launch.chunk, states, channels)
+        group = min(batch, max(1, SCRATCH // (4 * prod(kept))))
+        scratch = self.empty(group, *kept)
+        for first in range(0, batch, group):
+            backward_kernels.chunk_gradients[self.grid(min(group, batch - first) * ORDERS)](
+                self.u, self.x, self.A2, self.weight, self.bias, self.D, starts, carries, grad,
+                scratch, u, dt, parts, A, D, first, *self.size, **self.constants,
+            )  # fmt: skip
+        return Gradients(u=u.sum(0), dt=dt, BC=parts.sum(0), A=A.sum((0, 1)), D=D.sum((0, 1)))
+
+    def _move(self, kernel: Any, source: Tensor, out: Tensor, *, exact: bool) -> None:
+        batch, height, width, channels, _ = self.size
+        tokens, block = 16, self.block
+        grid = (triton.cdiv(2 * height * width, tokens), channels // block, batch)
+        kernel[grid](
+            source, out, batch, height, width, channels,
+            EXACT=exact, TOKENS=tokens, BLOCK=block, num_warps=4,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gradients:
+    """Of the scan's parts, fp32.
+
+    Attributes:
+        u: (F B P, D).
+        dt: before the softplus, (K, F B P, D).
+        BC: of B, then of C, (F B P, K, 2 N).
+        A: (K, N, D).
+        D: (K, D).
+    """
+
+    u: Tensor
+    dt: Tensor
+    BC: Tensor
+    A: Tensor
+    D: Tensor
