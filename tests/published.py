@@ -6,11 +6,22 @@ from collections import OrderedDict
 
 import torch
 
-from vfimamba_cli.checkpoint.official import published_name
+from vfimamba_cli.checkpoint.official import INFIXES, PREFIXES
 from vfimamba_cli.model.config import TINY
 from vfimamba_cli.model.registry import ModelSpec
 
 SPEC = ModelSpec(name="tiny-official", config=TINY, channel_order="bgr")
+
+
+def published_name(name):
+    """The inverse of the renaming, for one of our parameter names."""
+    for theirs, ours in PREFIXES.items():
+        if name.startswith(ours):
+            name = theirs + name.removeprefix(ours)
+            break
+    for theirs, ours in INFIXES.items():
+        name = name.replace(ours, theirs)
+    return name
 
 
 def published_weights():

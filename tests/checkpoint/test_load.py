@@ -113,6 +113,7 @@ def test_a_bundled_file_that_was_exchanged_is_refused_with_both_hashes(file, mon
         verify(entry)
     assert "0" * 64 in str(caught.value)
     assert sha256(file) in str(caught.value)
+    assert "from your clone: `pip install --force-reinstall .`" in caught.value.hint
 
 
 def test_the_weights_folder_is_found_in_a_wheel_and_in_a_checkout(tmp_path, monkeypatch):
@@ -132,5 +133,6 @@ def test_the_weights_folder_is_found_in_a_wheel_and_in_a_checkout(tmp_path, monk
 def test_a_damaged_manifest_is_named(tmp_path, monkeypatch, text):
     (tmp_path / "manifest.toml").write_text(text)
     monkeypatch.setattr(manifest, "weights_folder", lambda: tmp_path)
-    with pytest.raises(CheckpointError, match=r"manifest is damaged .*manifest\.toml"):
+    with pytest.raises(CheckpointError, match=r"manifest is damaged .*manifest\.toml") as caught:
         read_manifest()
+    assert "from your clone" in caught.value.hint

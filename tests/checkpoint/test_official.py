@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.published import SPEC, MakesFolder, as_pickle, published_weights
+from tests.published import SPEC, MakesFolder, as_pickle, published_name, published_weights
 from vfimamba_cli.checkpoint.official import (
     PUBLISHED,
     convert_file,
     convert_official,
     infer_spec,
     our_names,
-    published_name,
 )
 from vfimamba_cli.checkpoint.store import check_weights, read_checkpoint
 from vfimamba_cli.errors import CheckpointError
@@ -115,8 +114,9 @@ def test_damaged_pickles_of_every_kind_end_in_the_same_error(given):
 
 
 def test_no_such_pickle_is_said(tmp_path):
-    with pytest.raises(CheckpointError, match="No such file"):
+    with pytest.raises(CheckpointError, match="No such file") as caught:
         convert_official(tmp_path / "no.pkl")
+    assert "weights pull" in caught.value.hint
     with pytest.raises(CheckpointError, match=r"Cannot read the pickle: .*irectory"):
         convert_official(tmp_path)
 

@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -44,6 +45,7 @@ def test_a_folder_of_clips_becomes_a_checkpoint(folders):
         (("--steps", 1, "--stage", "curriculum"), 2, "Choose one of: clips"),
         ((), 2, "How long to train?"),
         (("--steps", 1, "--resume"), 2, "No run to resume"),
+        (("--steps", 1, "--resume", "--init", "mine"), 2, "--init starts from those in mine"),
         (("--steps", 1, "--model", "vfimamba-xl"), 5, "Unknown model"),
         (("--steps", 1, "--device", "quantum"), 6, "No such kind of device: 'quantum'"),
         (("--steps", 1, "--scan", "fastest"), 2, "no scan backend"),
@@ -65,10 +67,40 @@ def test_clips_too_short_to_learn_from_are_refused(folders):
     assert "three frames" in done.stderr
 
 
+def test_a_run_is_not_resumed_on_other_footage(folders):
+    small = ("--model", "tiny", "--batch", 2, "--crop", 32, "--steps", 1, "--device", "cpu")
+    assert train(folders, *small).exit_code == 0
+    (folders / "clips" / "pan.mkv").rename(folders / "clips" / "other.mkv")
+    write_clip(folders / "clips" / "pan.mkv", panning(np.random.default_rng(1), frames=4))
+    done = train(folders, *small, "--resume", "--photos", folders / "photos")
+    assert done.exit_code == 2
+    for found in ("clips was 1, now 2", "frames of clips was 6, now 10", "SHA-256 of file names"):
+        assert found in done.stderr
+    assert "hint: Name its --data and --photos" in done.stderr
+
+
+def test_ctrl_c_while_decoding_ends_at_once(folders, monkeypatch):
+    write_clip(folders / "clips" / "two.mkv", panning(np.random.default_rng(1), frames=4))
+    read = []
+
+    def press_ctrl_c(path):
+        read.append(path)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        return f"not decoded: {path}"
+
+    monkeypatch.setattr("vfimamba_cli.data.clips.try_read", press_ctrl_c)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    done = train(folders, "--steps", 1, "--model", "tiny", "--device", "cpu")
+    assert (done.exit_code, done.stderr) == (130, "interrupted\n")
+    assert len(read) == 1, "what was not begun is not decoded"
+
+
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_a_polite_kill_asks_the_run_to_stop_and_save(kind):
     before = signal.getsignal(kind)
     with stop_on_signals() as stopped:
+        assert not stopped()
         os.kill(os.getpid(), kind)
-        assert stopped.wait(1)
+        assert stopped()
     assert signal.getsignal(kind) is before

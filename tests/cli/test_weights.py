@@ -110,6 +110,18 @@ def test_convert_writes_a_checkpoint_that_loads(tmp_path, monkeypatch):
     assert load_model(target).spec == SPEC
 
 
+def test_convert_replaces_a_file_only_when_told_to(tmp_path, monkeypatch):
+    monkeypatch.setitem(official.PUBLISHED, "vfimamba-s", SPEC)
+    source, target = tmp_path / "in.pkl", tmp_path / "out.safetensors"
+    source.write_bytes(PICKLE)
+    target.write_bytes(b"precious")
+    done = run("convert", source, target, "--model", "vfimamba-s")
+    assert (done.exit_code, target.read_bytes()) == (4, b"precious")
+    assert f"error: The output exists already: {target}\nhint: Pass --yes" in done.stderr
+    assert run("convert", source, target, "--model", "vfimamba-s", "--yes").exit_code == 0
+    assert load_model(target).spec == SPEC
+
+
 CONVERT_FAILURES = {
     "misfit": (PICKLE, "out.safetensors", 5, "Weights do not fit the model"),
     "cut off": (PICKLE[:999], "out.safetensors", 5, "damaged or cut off"),

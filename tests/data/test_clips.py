@@ -44,13 +44,31 @@ def test_a_damaged_file_among_good_ones_is_skipped_and_named(tmp_path):
 def test_a_folder_without_a_usable_video_is_refused(tmp_path, names, message):
     for name in names:
         (tmp_path / name).write_bytes(b"no video at all")
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         load_clips(tmp_path, device=CPU)
+    assert caught.value.hint
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path):
-    with pytest.raises(InputError, match="No such folder"):
+    with pytest.raises(InputError, match="No such folder") as caught:
         load_clips(tmp_path / "nowhere", device=CPU)
+    assert caught.value.hint == "Name a folder of videos"
+
+
+def test_clips_that_exceed_the_memory_are_refused_before_decoding(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    write_clip(tmp_path / "a.mkv", panning(rng, frames=5))
+    write_photo(tmp_path / "a.png", texture(rng, 48, 64))
+    (tmp_path / "bad.mp4").write_bytes(b"no video at all")
+    picture = 48 * 64 * 3
+    monkeypatch.setattr("vfimamba_cli.data.clips.host_bytes", lambda: 5 * picture)
+    assert load_clips(tmp_path, device=CPU).nbytes == 5 * picture
+    monkeypatch.setattr("vfimamba_cli.data.clips.host_bytes", lambda: 5 * picture - 1)
+    assert load_photos(tmp_path, device=CPU).nbytes == picture
+    monkeypatch.setattr("vfimamba_cli.data.clips.try_read", lambda path: pytest.fail("decoded"))
+    with pytest.raises(InputError, match=r"take about 0\.0 GB, and .* has 0\.0 GB") as caught:
+        load_clips(tmp_path, device=CPU)
+    assert "fewer" in caught.value.hint
 
 
 def test_a_clip_of_a_few_pixels_is_skipped(tmp_path):

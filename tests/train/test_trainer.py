@@ -13,7 +13,7 @@ from vfimamba_cli.checkpoint.store import read_checkpoint
 from vfimamba_cli.data.batches import TripletBatches
 from vfimamba_cli.data.clips import make_clip
 from vfimamba_cli.data.sampling import TripletRules, TripletSampler
-from vfimamba_cli.errors import CheckpointError, OptionError
+from vfimamba_cli.errors import CheckpointError, OptionError, OutputError
 from vfimamba_cli.model.interface import Prediction
 from vfimamba_cli.train.ema import Ema
 from vfimamba_cli.train.losses import interpolation_loss
@@ -179,6 +179,28 @@ def test_a_run_is_not_overwritten_by_another(tmp_path):
     with pytest.raises(OptionError, match="already holds a run"):
         RunFolder(tmp_path).prepare(resume=False)
     RunFolder(tmp_path).prepare(resume=True)
+
+
+def test_a_run_killed_before_its_first_save_can_be_started_anew(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("of the killed run\n")
+    RunFolder(tmp_path).prepare(resume=False)
+    assert not (tmp_path / "metrics.jsonl").exists()
+    assert (tmp_path / "metrics.unsaved.jsonl").read_text() == "of the killed run\n"
+
+
+def test_weights_whose_state_was_removed_are_not_overwritten(tmp_path):
+    trainer = trainer_in(tmp_path)
+    trainer.run(stop_after(trainer, 1))
+    (tmp_path / "state.pt").unlink()
+    with pytest.raises(OptionError, match="already holds weights"):
+        RunFolder(tmp_path).prepare(resume=False)
+
+
+def test_a_folder_that_cannot_be_made_is_refused_with_a_next_step(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="Not a directory") as caught:
+        RunFolder(tmp_path / "file" / "run").prepare(resume=False)
+    assert "--out" in caught.value.hint
 
 
 def test_a_run_is_resumed_only_with_its_own_options(tmp_path):

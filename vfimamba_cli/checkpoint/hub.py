@@ -18,7 +18,7 @@ DEFAULT_FILES = ("model.safetensors", "model.pkl")
 """What a Hub ID without a file name means, in this order."""
 
 
-class _MissingError(CheckpointError):
+class MissingError(CheckpointError):
     """Neither the Hub nor its cache here gives this file; another one it may."""
 
 
@@ -85,7 +85,7 @@ def _fetch_any(hub_id: HubId, *, offline: bool) -> Path:
     """The file named, or the first of the default ones that is to be had."""
     *earlier, last = [hub_id.file] if hub_id.file else DEFAULT_FILES
     for file in earlier:
-        with suppress(_MissingError):
+        with suppress(MissingError):
             return _fetch(replace(hub_id, file=file), offline=offline)
     return _fetch(replace(hub_id, file=last), offline=offline)
 
@@ -173,16 +173,16 @@ def _endpoint() -> str:
     return constants.ENDPOINT
 
 
-def _offline(origin: HubId) -> _MissingError:
-    return _MissingError(
+def _offline(origin: HubId) -> MissingError:
+    return MissingError(
         f"Not in the cache, and offline mode is on: {origin}",
         hint="Run `vfimamba weights pull` once with network, without HF_HUB_OFFLINE; "
         "`--model vfimamba-s` needs no download",
     )
 
 
-def _unreachable(origin: HubId, error: Exception) -> _MissingError:
-    return _MissingError(
+def _unreachable(origin: HubId, error: Exception) -> MissingError:
+    return MissingError(
         f"Cannot reach {_endpoint()} ({error.__cause__ or error}): {origin}",
         hint="Check the network, or name a mirror in HF_ENDPOINT; "
         "`--model vfimamba-s` needs no download",
@@ -191,7 +191,7 @@ def _unreachable(origin: HubId, error: Exception) -> _MissingError:
 
 def _refused(origin: HubId, status: int) -> CheckpointError:
     if status in (401, 403, 404):
-        return _MissingError(
+        return MissingError(
             f"{_endpoint()} has no such file, or not for you (HTTP {status}): {origin}",
             hint="Check owner/repo@revision:file; a private repository needs HF_TOKEN",
         )

@@ -6,16 +6,21 @@ from pathlib import Path
 import torch
 
 from vfimamba_cli.checkpoint import store
-from vfimamba_cli.checkpoint.hub import HubId, pull_id
+from vfimamba_cli.checkpoint.hub import HubId, MissingError, pull_id
 from vfimamba_cli.checkpoint.local import pull_entry
 from vfimamba_cli.checkpoint.manifest import Entry, read_manifest
 from vfimamba_cli.errors import CheckpointError
-from vfimamba_cli.model.config import TINY
+from vfimamba_cli.model.config import TINY, VFIMAMBA
 from vfimamba_cli.model.registry import ModelSpec
 from vfimamba_cli.model.vfimamba import VFIMamba
 
 TINY_SPEC = ModelSpec(name="tiny", config=TINY, arbitrary_time=True)
 """Random weights, the same each time: for smoke tests, and listed nowhere."""
+
+RANDOM_SPEC = ModelSpec(name="vfimamba-random", config=VFIMAMBA)
+"""The large network with such weights: to time it where its own cannot be had. Listed nowhere."""
+
+HIDDEN = {spec.name: spec for spec in (TINY_SPEC, RANDOM_SPEC)}
 
 FILE_SUFFIXES = (".safetensors", ".pkl", ".pth", ".pt", ".ckpt", ".bin")
 
@@ -30,8 +35,8 @@ def load_model(name_or_path: str | Path) -> VFIMamba:
     Raises:
         CheckpointError: unknown name, or weights that are missing, damaged or do not fit.
     """
-    if name_or_path == TINY_SPEC.name:
-        return _tiny()
+    if isinstance(name_or_path, str) and name_or_path in HIDDEN:
+        return _random(HIDDEN[name_or_path])
     path = find_weights(name_or_path)
     checkpoint = store.read_checkpoint(path)
     network = checkpoint.spec.build()
@@ -54,9 +59,14 @@ def find_weights(name_or_path: str | Path) -> Path:
     named_as_file = path.suffix in FILE_SUFFIXES and ":" not in text
     if isinstance(name_or_path, Path) or path.exists() or named_as_file:
         return path
-    if hub_id is not None:
+    if hub_id is None:
+        raise unknown_model(text, entries)
+    try:
         return pull_id(hub_id)
-    raise unknown_model(text, entries)
+    except MissingError as error:  # perhaps it was meant as a path
+        raise CheckpointError(
+            f"{error}; no such file here either: {path}", hint=error.hint
+        ) from error
 
 
 def unknown_model(name: str, entries: dict[str, Entry]) -> CheckpointError:
@@ -69,7 +79,7 @@ def unknown_model(name: str, entries: dict[str, Entry]) -> CheckpointError:
     )
 
 
-def _tiny() -> VFIMamba:
+def _random(spec: ModelSpec) -> VFIMamba:
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
-        return TINY_SPEC.build().eval()
+        return spec.build().eval()

@@ -7,7 +7,10 @@ from vfimamba_cli.checkpoint.hub import converted_path, is_intact, pull
 from vfimamba_cli.checkpoint.manifest import Entry, weights_folder
 from vfimamba_cli.errors import CheckpointError
 
-REINSTALL = "The installation is damaged: `pip install --force-reinstall vfimamba-cli`"
+REINSTALL = (
+    "The installation is damaged; install it again from your clone: "
+    "`pip install --force-reinstall .`"
+)
 
 
 def local_path(entry: Entry) -> Path:

@@ -61,7 +61,8 @@ def weights_folder() -> Path:
             return place
     raise CheckpointError(
         f"No weights/manifest.toml: looked in {places[0]} and {places[1]}",
-        hint="The installation is incomplete: `pip install --force-reinstall vfimamba-cli`",
+        hint="The installation is incomplete; install it again from your clone: "
+        "`pip install --force-reinstall .`",
     )
 
 
@@ -76,7 +77,10 @@ def read_manifest() -> dict[str, Entry]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         return {name: _entry(name, table) for name, table in tables.items()}
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"The manifest is damaged ({error!r}): {path}") from error
+        raise CheckpointError(
+            f"The manifest is damaged ({error!r}): {path}",
+            hint="Install it again from your clone: `pip install --force-reinstall .`",
+        ) from error
 
 
 def _entry(name: str, table: dict[str, object]) -> Entry:

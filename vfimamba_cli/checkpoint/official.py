@@ -104,24 +104,15 @@ def our_names(weights: Mapping[str, Tensor], *, origin: str) -> dict[str, Tensor
             hint="Published files are ckpt/VFIMamba_S.pkl and ckpt/VFIMamba.pkl of "
             "MCG-NJU/VFIMamba_ckpts",
         )
-    return {_renamed(name, PREFIXES, INFIXES): tensor for name, tensor in kept.items()}
+    return {_renamed(name): tensor for name, tensor in kept.items()}
 
 
-def published_name(name: str) -> str:
-    """The inverse of the renaming, for one of our parameter names."""
-    return _renamed(
-        name,
-        {ours: theirs for theirs, ours in PREFIXES.items()},
-        {b: a for a, b in INFIXES.items()},
-    )
-
-
-def _renamed(name: str, prefixes: Mapping[str, str], infixes: Mapping[str, str]) -> str:
-    for old, new in prefixes.items():
+def _renamed(name: str) -> str:
+    for old, new in PREFIXES.items():
         if name.startswith(old):
             name = new + name.removeprefix(old)
             break
-    for old, new in infixes.items():
+    for old, new in INFIXES.items():
         name = name.replace(old, new)
     return name
 
@@ -163,10 +154,15 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise CheckpointError(f"No such file: {path}") from None
+        raise CheckpointError(
+            f"No such file: {path}",
+            hint="Name a published .pkl; `vfimamba weights pull vfimamba-s-official` fetches and "
+            "converts one by itself",
+        ) from None
     except OSError as error:
         raise CheckpointError(
-            f"Cannot read the pickle: {error.strerror or error}: {path}"
+            f"Cannot read the pickle: {error.strerror or error}: {path}",
+            hint="Name a published .pkl that you may read",
         ) from error
     except DAMAGED as error:
         raise _unreadable(path, error) from error

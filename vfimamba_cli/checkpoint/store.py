@@ -103,7 +103,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from None
     except OSError as error:
         reason = "it is a folder" if path.is_dir() else error.strerror or error
-        raise CheckpointError(f"Cannot read the checkpoint: {reason}: {path}") from error
+        raise CheckpointError(
+            f"Cannot read the checkpoint: {reason}: {path}",
+            hint="Name a .safetensors file that you may read",
+        ) from error
     if header is None:
         raise CheckpointError(
             f"Holds tensors but no description of their network: {path}",
@@ -122,7 +125,8 @@ def _parse_header(header: str, path: Path) -> tuple[ModelSpec, dict[str, Any]]:
             raise CheckpointError(
                 f"Checkpoint format {version} is newer than the newest this version reads "
                 f"({FORMAT}): {path}",
-                hint="Upgrade: `pip install --upgrade vfimamba-cli`",
+                hint="Update your clone and install it again from there: "
+                "`pip install --force-reinstall .`",
             )
         return ModelSpec.from_dict(values["spec"]), dict(values["facts"])
     except (KeyError, TypeError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -62,13 +62,12 @@ def train(
             device=device,
             scan=scan,
         )
-        with stop_on_signals() as stopped:
-            finished = session.train(
-                folders,
-                recipe,
-                announce=lambda line: typer.echo(line, err=True),
-                stopped=stopped.is_set,
-            )
+        finished = session.train(
+            folders,
+            recipe,
+            announce=lambda line: typer.echo(line, err=True),
+            stopping=stop_on_signals,
+        )
         if not finished:
             typer.echo("stopped; the same command with --resume goes on", err=True)
             raise typer.Exit(INTERRUPTED)
@@ -76,13 +75,13 @@ def train(
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or a polite kill sets, so that a run can save before it ends."""
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or a polite kill has come, so that a run can save before it ends."""
     stopped = threading.Event()
     kinds = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(kind, lambda *_: stopped.set()) for kind in kinds]
     try:
-        yield stopped
+        yield stopped.is_set
     finally:
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)

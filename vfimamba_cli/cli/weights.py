@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vfimamba_cli.cli.errors import user_errors
-from vfimamba_cli.errors import OptionError
+from vfimamba_cli.errors import OptionError, OutputError
 
 app = typer.Typer(help="List, fetch, check and convert model weights.", no_args_is_help=True)
 
@@ -86,12 +86,19 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="IN.pkl", help="Published-style pickle")],
     target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="File to write")],
     model: Annotated[Size, typer.Option(help="Which of the published networks it holds")],
+    overwrite: Annotated[
+        bool, typer.Option("--yes", "-y", help="Replace OUT.safetensors if it exists")
+    ] = False,
 ) -> None:
     """Convert the published pickle IN.pkl to a checkpoint of ours."""
     with user_errors():
         if target.suffix != ".safetensors":
             raise OptionError(
                 f"The output must be named .safetensors: {target}", hint="That is what it will be"
+            )
+        if target.exists() and not overwrite:
+            raise OutputError(
+                f"The output exists already: {target}", hint="Pass --yes to replace it"
             )
         from vfimamba_cli.checkpoint.official import PUBLISHED, convert_file
 

@@ -4,6 +4,7 @@ No generator state lives from step to step, so a run that stops and resumes sees
 have seen without stopping.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,19 @@ class TripletBatches:
     synthetic: int
     seed: int
     device: torch.device
+
+    def fingerprint(self) -> dict[str, int | str]:
+        """What a resumed run must find again, by the name of each thing, as plain JSON values."""
+        pictures = self.scenes.pictures if self.scenes else ()
+        clips = self.sampler.clips
+        names = "\n".join(clip.name for clip in (*clips, *pictures))
+        return {
+            "clips": len(clips),
+            "frames of clips": sum(len(clip.frames) for clip in clips),
+            "pictures to move": len(pictures),
+            "moving layers in a batch": self.synthetic if self.scenes else 0,
+            "SHA-256 of file names": hashlib.sha256(names.encode(errors="replace")).hexdigest(),
+        }
 
     def at(self, step: int) -> TripletBatch:
         """The batch of optimiser step `step`."""

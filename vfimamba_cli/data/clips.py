@@ -5,6 +5,7 @@ T frames, H x W pixels, h x w thumbnail pixels.
 
 import math
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from vfimamba_cli.errors import InputError
 from vfimamba_cli.video.clip import read_clip
+from vfimamba_cli.video.estimate import decoded_bytes
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
 PHOTO_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -88,7 +90,7 @@ def load_clips(folder: Path, *, device: torch.device) -> Footage:
     """Decode every video of `folder`; a damaged file among good ones is skipped and named.
 
     Raises:
-        InputError: if no file can be used.
+        InputError: if no file can be used, or all together are more than the host's memory.
     """
     return load(folder, VIDEO_SUFFIXES, "video", device)
 
@@ -97,7 +99,7 @@ def load_photos(folder: Path, *, device: torch.device) -> Footage:
     """Decode every photograph of `folder`, as clips of one frame.
 
     Raises:
-        InputError: if no file can be used.
+        InputError: if no file can be used, or all together are more than the host's memory.
     """
     return load(folder, PHOTO_SUFFIXES, "photograph", device)
 
@@ -106,12 +108,16 @@ def load(folder: Path, suffixes: frozenset[str], kind: str, device: torch.device
     """Decode the files of `folder` that end in one of `suffixes`, on all cores."""
     paths = find_files(folder, suffixes, kind)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
+        check_memory(folder, kind, sum(pool.map(decoded_bytes, paths)))
         results = dict(zip(paths, pool.map(try_read, paths), strict=True))
     skipped = tuple(result for result in results.values() if isinstance(result, str))
     decoded = {path.name: r for path, r in results.items() if not isinstance(r, str)}
     del results  # the pixels of a clip are freed as soon as it is on its device
     if not decoded:
-        raise InputError(f"None of the {len(paths)} {kind}s can be used: {folder}\n{skipped[0]}")
+        raise InputError(
+            f"None of the {len(paths)} {kind}s can be used: {folder}\n{skipped[0]}",
+            hint=f"Put {kind}s there that play elsewhere, {SMALLEST_SIDE} pixels or more a side",
+        )
     home = choose_home(sum(pixels.nbytes for pixels in decoded.values()), device)
     clips = [make_clip(name, decoded.pop(name), device, home) for name in sorted(decoded)]
     return Footage(tuple(clips), skipped, home)
@@ -120,13 +126,30 @@ def load(folder: Path, suffixes: frozenset[str], kind: str, device: torch.device
 def find_files(folder: Path, suffixes: frozenset[str], kind: str) -> Sequence[Path]:
     """The files of `folder` that end in one of `suffixes`, sorted by name."""
     if not folder.is_dir():
-        raise InputError(f"No such folder: {folder}")
+        raise InputError(f"No such folder: {folder}", hint=f"Name a folder of {kind}s")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
     if not paths:
         raise InputError(
             f"No {kind} in the folder: {folder}", hint=f"Looked for {', '.join(sorted(suffixes))}"
         )
     return paths
+
+
+def check_memory(folder: Path, kind: str, needed: int) -> None:
+    """Refuse what the host cannot hold, before hours of decoding end in a kill."""
+    if needed > (available := host_bytes()):
+        raise InputError(
+            f"The {kind}s decoded take about {needed / 1e9:.1f} GB, and this machine has "
+            f"{available / 1e9:.1f} GB of memory: {folder}",
+            hint="Use fewer, shorter or smaller ones",
+        )
+
+
+def host_bytes() -> int:
+    """All memory of the host; no limit where the system does not tell."""
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return sys.maxsize
 
 
 def try_read(path: Path) -> NDArray[np.uint8] | str:

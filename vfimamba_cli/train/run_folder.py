@@ -25,6 +25,7 @@ class RunState:
         seconds: spent training.
         weights, average: of the network and of its moving average.
         optimizer, scaler: as their `state_dict` gives them.
+        samples: fingerprint of what they were drawn from.
     """
 
     step: int
@@ -33,6 +34,7 @@ class RunState:
     average: dict[str, Tensor]
     optimizer: dict[str, Any]
     scaler: dict[str, Any]
+    samples: dict[str, int | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,11 @@ class RunFolder:
     def prepare(self, *, resume: bool) -> None:
         """Create the folder, or check that it holds a run to resume.
 
+        The log of a run that ended before its first save, which cannot be resumed, is moved
+        aside.
+
         Raises:
-            OptionError: nothing to resume, or a run that would be overwritten.
+            OptionError: nothing to resume, or a run or weights that would be overwritten.
             OutputError: the folder cannot be created.
         """
         if resume and not self.state.is_file():
@@ -73,15 +78,25 @@ class RunFolder:
                 f"No run to resume: {self.state} does not exist",
                 hint="Leave --resume out, or name the folder of a run with --out",
             )
-        if not resume and (self.state.exists() or self.metrics.exists()):
+        if not resume and self.state.exists():
             raise OptionError(
                 f"The folder already holds a run: {self.path}",
                 hint="--resume continues it; another --out starts a new one",
             )
+        if not resume and (self.average.exists() or self.last.exists()):
+            raise OptionError(
+                f"The folder already holds weights, but no state to resume from: {self.path}",
+                hint="Name another folder with --out, or move these weights away",
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            if not resume and self.metrics.exists():
+                self.metrics.replace(self.path / "metrics.unsaved.jsonl")
         except OSError as error:
-            raise OutputError(f"Cannot create the folder: {error.strerror}: {self.path}") from error
+            raise OutputError(
+                f"Cannot write to the folder: {error.strerror}: {self.path}",
+                hint="Name another folder with --out",
+            ) from error
 
     def save(self, spec: ModelSpec, recipe: Recipe, state: RunState) -> None:
         """Write all files, each complete or not at all."""
@@ -93,12 +108,12 @@ class RunFolder:
         torch.save({**values, "recipe": json.dumps(recipe.to_dict())}, buffer)
         write_atomically(self.state, buffer.getvalue())
 
-    def load(self, recipe: Recipe) -> RunState:
-        """The state of the run, which must have been started with `recipe`.
+    def load(self, recipe: Recipe, samples: dict[str, int | str]) -> RunState:
+        """The state of the run, which must have been started with `recipe` on `samples`.
 
         Raises:
             CheckpointError: the file is damaged.
-            OptionError: the run was started with other options.
+            OptionError: the run was started with other options or on other clips.
         """
         try:
             values = torch.load(self.state, map_location="cpu", weights_only=True)
@@ -112,17 +127,31 @@ class RunFolder:
             AttributeError,
             EOFError,
         ) as error:
-            raise CheckpointError(f"The state of the run is damaged: {self.state}") from error
-        asked_for = json.loads(json.dumps(recipe.to_dict()))
-        different = [
-            f"{name} was {begun_with.get(name)}, now {asked_for.get(name)}"
-            for name in sorted(begun_with.keys() | asked_for.keys())
-            if begun_with.get(name) != asked_for.get(name)
-        ]
-        if different:
+            raise CheckpointError(
+                f"The state of the run is damaged: {self.state}", hint=self.another_run
+            ) from error
+        if different := differences(begun_with, json.loads(json.dumps(recipe.to_dict()))):
             raise OptionError(
-                f"The run was started with other options: {'; '.join(different)}: {self.path}",
-                hint="Repeat its options with --resume, or start another run from its weights: "
-                f"--init {self.last}",
+                f"The run was started with other options: {different}: {self.path}",
+                hint=f"Repeat its options with --resume. {self.another_run}",
+            )
+        if different := differences(state.samples, samples):
+            raise OptionError(
+                f"The run was started on other clips or photographs: {different}: {self.path}",
+                hint=f"Name its --data and --photos with --resume. {self.another_run}",
             )
         return state
+
+    @property
+    def another_run(self) -> str:
+        """The way out where this run cannot be resumed."""
+        return f"To start another run from its weights: --init {self.last} and another --out"
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Each entry that is not the same in both, with both values; empty where all are."""
+    return "; ".join(
+        f"{name} was {before.get(name)}, now {now.get(name)}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    )

@@ -1,6 +1,7 @@
 """From a folder of clips to a trained network: puts the parts of a run together."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from vfimamba_cli.data.clips import Footage, load_clips, load_photos
 from vfimamba_cli.data.davis7 import find_davis7, read_davis7, spread
 from vfimamba_cli.data.sampling import TripletSampler
 from vfimamba_cli.data.synthetic import SyntheticScenes
+from vfimamba_cli.errors import OptionError
 from vfimamba_cli.model.registry import ModelSpec
 from vfimamba_cli.model.vfimamba import VFIMamba
 from vfimamba_cli.ops.device import choose_device
@@ -56,9 +58,13 @@ def train(
     recipe: Recipe,
     *,
     announce: Callable[[str], None],
-    stopped: Callable[[], bool] = lambda: False,
+    stopping: Callable[[], AbstractContextManager[Callable[[], bool]]],
 ) -> bool:
-    """Run `recipe` to its end, or until `stopped` says so.
+    """Run `recipe` to its end, or until it is stopped.
+
+    Args:
+        stopping: entered when there is something to save, not before: what it gives is asked
+            after each step whether to stop.
 
     Returns:
         Whether the end was reached; if not, the run can be resumed.
@@ -66,6 +72,12 @@ def train(
     Raises:
         VfimambaError: one of its children, for all that a user can act on.
     """
+    if session.resume and session.initial:
+        raise OptionError(
+            f"--resume goes on with the weights in {session.out}, --init starts from those in "
+            f"{session.initial}",
+            hint="Leave one of them out",
+        )
     folder = RunFolder(session.out)
     folder.prepare(resume=session.resume)
     device = set_up(choose_device(session.device))
@@ -83,7 +95,8 @@ def train(
         trainer.resume()
     for line in describe(trainer, recipe, session):
         announce(line)
-    return trainer.run(stopped)
+    with stopping() as stopped:
+        return trainer.run(stopped)
 
 
 def set_up(device: torch.device) -> torch.device:

@@ -89,7 +89,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on where the run in the folder stopped."""
-        state = self.folder.load(self.recipe)
+        state = self.folder.load(self.recipe, self.batches.fingerprint())
         self.network.load_state_dict(state.weights)
         self.ema.network.load_state_dict(state.average)
         self.optimizer.load_state_dict(state.optimizer)
@@ -217,6 +217,7 @@ class Trainer:
                 average=self.ema.network.state_dict(),
                 optimizer=self.optimizer.state_dict(),
                 scaler=self.scaler.state_dict(),
+                samples=self.batches.fingerprint(),
             ),
         )
 
