@@ -193,7 +193,7 @@ def test_a_mistyped_path_that_reads_as_a_hub_id_is_said_to_be_no_file_either(
     fake, monkeypatch, offline
 ):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
-    with pytest.raises(CheckpointError, match="no such file here either: models/mine$") as caught:
+    with pytest.raises(CheckpointError, match=r"no such file here either: models/mine$") as caught:
         load_model("models/mine")
     assert ("HTTP 404" in str(caught.value)) != offline
     assert caught.value.hint
