@@ -3,7 +3,7 @@
 import importlib.util
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does, before torch loads
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the command does, before torch loads
 
 import hypothesis
 import numpy as np

@@ -73,11 +73,11 @@ def test_everything_exported_exists_and_is_documented():
         _ = vfimamba_cli.Nothing
 
 
-def test_the_command_lets_idle_threads_sleep_unless_told_otherwise(monkeypatch):
+def test_waiting_threads_do_not_spin_for_long_unless_told_otherwise(monkeypatch):
     monkeypatch.setattr("vfimamba_cli.cli.app.app", lambda: None)
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     main()
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert os.environ["GOMP_SPINCOUNT"] == "20000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
     main()
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert os.environ["GOMP_SPINCOUNT"] == "5"
