@@ -40,7 +40,7 @@ def options(
 def main() -> None:
     """What the installed command starts."""
     # torch's threads share the cores with the decoder's and encoder's: those that wait should not
-    # spin for long. On two cores beside two busy programs a frame took 0.7 s instead of 0.9 s; on
-    # an idle machine nothing changes. Read once, when torch is loaded, by GNU OpenMP.
+    # spin for long, nor sleep at once, which slows the many short operations of `chunked`.
+    # Read once, when torch is loaded, by GNU OpenMP.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     app()
