@@ -7,16 +7,24 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from tests.clips import audio_packets_hash, make_clip, read_frames
 from vfimamba_cli.engine.interpolator import Interpolator
+from vfimamba_cli.engine.transfer import DirectTransfer
 from vfimamba_cli.errors import OptionError, OutputError
 from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.model.config import TINY
 from vfimamba_cli.model.registry import ModelSpec
-from vfimamba_cli.pipeline import default_output, interpolate_video, reachable_factor
+from vfimamba_cli.pipeline import (
+    default_output,
+    discard_frames,
+    interpolate_video,
+    reachable_factor,
+)
 from vfimamba_cli.pipeline.frames import FrameMaker
 from vfimamba_cli.pipeline.report import Report, Watch
+from vfimamba_cli.video.cuts import changes
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.timeline import MultiplyRate
 
@@ -54,7 +62,7 @@ def test_n_frames_become_n_times_factor_over_the_same_time(tmp_path, count, size
 def test_source_frames_reach_the_encoder_untouched_and_the_last_is_held(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=4, size=(64, 48))
     _, source = frames_of(tmp_path / "in.mp4")
-    made = list(maker(2).frames(source))
+    made = list(maker(2).frames(changes(source)))
     for i, frame in enumerate(source):
         assert all(a is b for a, b in zip(made[2 * i].planes, frame.planes, strict=True))
     assert made[-1].planes is source[-1].planes
@@ -65,7 +73,7 @@ def test_nothing_is_made_across_a_cut(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=6, size=(96, 64), cut_at=3)
     _, source = frames_of(tmp_path / "in.mp4")
     frame_maker = maker(4)
-    made = list(frame_maker.frames(source))
+    made = list(frame_maker.frames(changes(source)))
     assert all(frame.planes is source[2].planes for frame in made[8:12])
     assert frame_maker.count == Counter(source=6, made=12, held=6)
 
@@ -73,7 +81,7 @@ def test_nothing_is_made_across_a_cut(tmp_path):
 def test_identical_neighbours_are_copied_without_asking_the_network(monkeypatch):
     monkeypatch.setattr(Interpolator, "between", lambda *_: pytest.fail("asked"))
     frame_maker = maker(2)
-    assert len(list(frame_maker.frames([still(0), still(1)]))) == 4
+    assert len(list(frame_maker.frames(changes([still(0), still(1)])))) == 4
     assert frame_maker.count == Counter(source=2, static=1, held=1)
 
 
@@ -83,7 +91,7 @@ def test_a_variable_rate_stays_variable(monkeypatch):
         still(i, pts=start, duration=end - start)
         for i, (start, end) in enumerate(zip(times, [*times[1:], Fraction(11, 24)], strict=True))
     ]
-    made = list(maker(2).frames(source))
+    made = list(maker(2).frames(changes(source)))
     assert [f.pts_seconds for f in made[::2]] == times
     assert [f.duration_seconds for f in made] == [
         f.duration_seconds / 2 for f in source for _ in range(2)
@@ -91,14 +99,14 @@ def test_a_variable_rate_stays_variable(monkeypatch):
 
 
 def test_each_frame_is_taken_to_rgb_once(tmp_path, monkeypatch):
-    import vfimamba_cli.pipeline.frames as module
+    import vfimamba_cli.engine.transfer as module
 
     seen = []
     to_rgb = module.to_rgb
     monkeypatch.setattr(module, "to_rgb", lambda p, *rest: seen.append(id(p)) or to_rgb(p, *rest))
     make_clip(tmp_path / "in.mp4", frames=4, size=(64, 48))
     _, source = frames_of(tmp_path / "in.mp4")
-    list(maker(3).frames(source))
+    list(maker(3).frames(changes(source)))
     assert len(seen) == len(set(seen)) == 4
 
 
@@ -161,20 +169,28 @@ def test_a_factor_below_two_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("decode", "encode", "limit"),
-    [(0.1, 0.2, "engine"), (4, 1, "decode"), (1, 4, "encode"), (0.4, 0.6, "encode")],
+    ("decode", "encode", "engine", "limit"),
+    [
+        (0.1, 0.2, 5, "engine"),
+        (4, 1, 5, "decode"),
+        (1, 4, 5, "encode"),
+        (0.4, 0.6, 9.4, "encode"),
+        (0.4, 0.6, 9.8, "engine"),  # its device did not wait
+    ],
 )
-def test_the_stage_that_the_engine_waits_for_is_named(decode, encode, limit):
+def test_the_stage_that_the_engine_waits_for_is_named(decode, encode, engine, limit):
     report = Report(
         output=Path("out.mp4"),
         info=SimpleNamespace(rate=Fraction(25)),
         factor=2,
         frames=Counter(source=5, made=4, held=1),
         seconds=10.0,
+        engine_seconds=engine,
         waits={"decode": decode, "encode": encode},
     )
     assert report.limit == limit
-    assert f"{4 / (10 - decode - encode):.2f} made frames/s by the engine alone" in report.summary()
+    rates = f"1.00 frames/s, of them 0.40 made, which the engine alone makes at {4 / engine:.2f}"
+    assert rates in report.summary()
     assert report.summary().endswith(f"limited by {limit}")
 
 
@@ -193,8 +209,66 @@ def test_only_the_time_until_an_item_is_there_counts_as_waiting(monkeypatch):
     with pytest.raises(OSError, match="full"), watch.waiting("encode"):
         clock[0] += 1
         raise OSError("full")
-    assert watch.waits == {"decode": 6, "encode": 1}
-    assert watch.seconds() == 37
+    watch.all_made()
+    clock[0] += 5  # the encoder still has frames
+    report = watch.report(maker(2), SimpleNamespace(rate=Fraction(25)))
+    assert report.waits == {"decode": 6, "encode": 1 + 5}
+    assert report.seconds == 37 + 5
+
+
+def test_frames_to_discard_are_made_and_written_nowhere(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=5, size=(64, 48))
+    for limit, frames in ((None, 5), (3, 3)):
+        report = discard_frames(tmp_path / "in.mp4", maker(2).engine, limit=limit)
+        assert report.frames == Counter(source=frames, made=frames - 1, held=1)
+        assert 0 < report.engine_seconds < report.seconds
+        assert report.summary().startswith(f"discarded: {frames} -> {2 * frames} frames")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+class SlowWay:
+    """To a device that is always behind: pictures are there only when they are waited for.
+
+    As recorded graphs do, its engine makes every picture in the same memory.
+    """
+
+    depth = 5
+
+    def __init__(self, direct):
+        self.direct = direct
+        self.upload, self.begin = direct.upload, direct.begin
+        self.started = self.waited = self.most = 0
+
+    def download(self, rgb, color, begun):
+        self.started += 1
+        self.most = max(self.most, self.started - self.waited)
+        number, arrived = self.started, self.direct.download(rgb, color, begun)
+        with torch.inference_mode():
+            rgb.fill_(0.5)
+
+        def planes():
+            self.waited += 1
+            assert self.waited == number  # the oldest first
+            return arrived.planes()
+
+        return SimpleNamespace(planes=planes, seconds=arrived.seconds)
+
+
+@pytest.mark.parametrize("factor", [2, 5])
+def test_pictures_on_their_way_come_in_order_with_their_own_times(tmp_path, factor):
+    make_clip(tmp_path / "in.mp4", frames=9, size=(64, 48), cut_at=4)
+    _, source = frames_of(tmp_path / "in.mp4")
+    source.insert(7, source[6].at(source[6].pts_seconds + Fraction(1, 48), Fraction(1, 48)))
+    expected = list(maker(factor).frames(changes(source)))
+    behind = maker(factor)
+    behind.transfer = way = SlowWay(behind.transfer)
+    for frame, same in zip(behind.frames(changes(source)), expected, strict=True):
+        assert frame.pts_seconds == same.pts_seconds
+        assert frame.duration_seconds == same.duration_seconds
+        for a, b in zip(frame.planes, same.planes, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert way.waited == way.started == behind.count["made"]
+    assert 1 < way.most <= way.depth + 1
 
 
 def test_when_the_network_fails_half_way_nothing_is_left(tmp_path, monkeypatch):
@@ -213,9 +287,24 @@ def test_when_the_network_fails_half_way_nothing_is_left(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
-def maker(factor):
+@pytest.mark.gpu
+def test_on_a_gpu_frames_are_those_of_one_pair_after_the_other(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=40, size=(320, 240), cut_at=20)
+    _, source = frames_of(tmp_path / "in.mp4")
+    engine = maker(3, device="cuda").engine
+    overlapped = list(FrameMaker(engine, MultiplyRate(3)).frames(changes(source)))
+    one_by_one = FrameMaker(engine, MultiplyRate(3))
+    one_by_one.transfer = DirectTransfer(engine.device)
+    for frame, same in zip(overlapped, one_by_one.frames(changes(source)), strict=True):
+        assert frame.pts_seconds == same.pts_seconds
+        for a, b in zip(frame.planes, same.planes, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def maker(factor, device="cpu"):
+    torch.manual_seed(0)
     network = ModelSpec(name="tiny", config=TINY, arbitrary_time=True).build()
-    return FrameMaker(Interpolator(network, device="cpu", scan="chunked"), MultiplyRate(factor))
+    return FrameMaker(Interpolator(network, device=device, scan="chunked"), MultiplyRate(factor))
 
 
 def still(i, *, pts=None, duration=Fraction(1, 24)):

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import vfimamba_cli.bench.cost as cost
 import vfimamba_cli.bench.scan as scan
+from tests.clips import make_clip
 from vfimamba_cli.cli.app import app
 
 ROW = cost.CostRow(
@@ -56,6 +57,29 @@ def test_speed_prints_a_row_per_model_dtype_and_size_and_writes_the_same_as_json
         assert f" {1000 * sorted(values['seconds'])[1]:.2f} ms " in row
 
 
+def test_end_to_end_times_a_made_video_or_a_given_one_and_writes_nothing_else(tmp_path):
+    file = tmp_path / "all.json"
+    options = ("--model", "tiny", "--device", "cpu", "--json", str(file))
+    done = run("--end-to-end", "--size", "64x48", "--limit", "4", *options)
+    assert done.exit_code == 0, done.output
+    machine, what, head, row = done.stdout.splitlines()
+    assert f"torch {torch.__version__}" in machine
+    assert what == "made frames per second, frame rate doubled, frames discarded"
+    assert head.split()[:5] == ["model", "size", "dtype", "scan", "frames"]
+    numbers = r"4 +[\d.]+/s +[\d.]+/s +[\d.]+ % +[\d.]+ % +[\d.]+ % +(engine|decode|encode)"
+    assert re.fullmatch(f"tiny +64x48 +float32 +cpu +{numbers}", row), row
+    written = json.loads(file.read_text())
+    assert written["measured"] == "end to end"
+    assert written["rows"][0]["frames"] == 4
+
+    clip = tmp_path / "in.mp4"
+    make_clip(clip, frames=5, size=(64, 32))
+    done = run("--end-to-end", "--data", str(clip), *options)
+    assert done.exit_code == 0, done.output
+    assert re.match(r"tiny +64x32 +float32 +cpu +5 ", done.stdout.splitlines()[-1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.json", "in.mp4"]
+
+
 def test_what_was_measured_stays_when_a_later_model_cannot_be_had(tmp_path):
     file = tmp_path / "speed.json"
     models = ("--model", "tiny", "--model", "nothing")
@@ -94,6 +118,7 @@ def test_without_sizes_cost_takes_the_papers(monkeypatch):
     [
         (("--speed", "--plot", "x.svg"), "--plot draws what --cost counts"),
         (("--scan", "--json", "x.json"), "--scan writes no --json"),
+        (("--end-to-end", "--size", "33x32"), "H.264 has even sizes only, not 33x32"),
         (("--speed", "--flow-scale", "2"), "Not a flow scale: '2'"),
         (("--speed", "--dtype", "int8"), "int8"),
     ],
@@ -120,7 +145,7 @@ def test_scan_prints_every_backend_that_can_run_here(monkeypatch):
 def test_exactly_one_measurement_is_asked_for(what):
     done = run(*what)
     assert done.exit_code == 2
-    assert "exactly one of --dataset, --speed, --scan and --cost" in done.stderr
+    assert "exactly one of --dataset, --speed, --end-to-end, --scan and --cost" in done.stderr
 
 
 @pytest.mark.parametrize("size", ["640", "640x", "0x32", "axb", "-1x32"])

@@ -16,8 +16,8 @@ OPTIONS = {
     "interpolate": "output factor model device scan flow-scale tile yes",
     "train": "data stage photos val model out steps minutes batch crop lr init resume device "
     "scan seed",
-    "bench": "dataset speed scan cost data model size dtype flow-scale tile runs device limit json "
-    "plot",
+    "bench": "dataset speed end-to-end scan cost data model size dtype flow-scale tile runs device "
+    "limit json plot",
 }
 
 

@@ -137,7 +137,7 @@ CPU_ALLOCATOR = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tr
 
 
 def out_of_memory_above(largest, tried, error):
-    def predict(_, frames, times, options):
+    def predict(_, frames, times, options, __):
         for time in times:
             tried.append((options.tile, time))
             if time == 0.5 and (options.tile is None or options.tile > largest):

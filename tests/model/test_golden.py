@@ -31,7 +31,7 @@ def test_every_golden_array_is_reproduced_with_the_real_mamba_kernels(golden):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("backend", ["reference", "chunked"])
+@pytest.mark.parametrize("backend", ["reference", "chunked", "triton"])
 def test_every_golden_array_is_reproduced_on_a_gpu(golden, backend):
     assert_all_reproduced(*golden, backend, "cuda", tolerance=1e-3)
 

@@ -288,6 +288,24 @@ def kernels(monkeypatch):
     trial.cache_clear()
 
 
+@pytest.fixture
+def no_triton(monkeypatch):
+    """As where Triton is not installed."""
+    monkeypatch.setitem(sys.modules, "triton", None)
+
+
+@pytest.fixture
+def fused(monkeypatch):
+    """A stand-in for the Triton scan, whose trial run goes well."""
+    installed = ModuleType("triton")
+    installed.__spec__ = ModuleSpec("triton", None)
+    monkeypatch.setitem(sys.modules, "triton", installed)
+    module = ModuleType("vfimamba_cli.ops.scan.triton")
+    module.failure = lambda device: None
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
+
+
 @pytest.mark.parametrize(
     ("dtype", "tolerance"),
     [(torch.float32, 1e-5), (torch.float16, 5e-3), (torch.bfloat16, 3e-2)],
@@ -346,12 +364,46 @@ def test_auto_takes_a_differentiable_backend_for_training():
     assert choose_backend("auto", CPU, training=True).name == "chunked"
 
 
-def test_auto_takes_chunked_on_a_gpu_without_mamba(monkeypatch):
+@pytest.mark.parametrize("training", [True, False])
+def test_auto_takes_the_fused_kernels_on_a_gpu_where_they_run(fused, kernels, training):
+    assert choose_backend("auto", torch.device("cuda"), training=training).name == "triton"
+
+
+def test_sequences_are_not_for_kernels_that_scan_feature_maps(fused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "selective_scan_cuda", None)
+    gpu = torch.device("cuda")
+    assert choose_backend("auto", gpu, sequences=True).name == "chunked"
+    with pytest.raises(DeviceError, match="'triton' cannot run here: it scans whole feature maps"):
+        choose_backend("triton", gpu, sequences=True)
+
+
+def test_fused_kernels_that_failed_their_trial_are_passed_over(fused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "selective_scan_cuda", None)
+    fused.failure = lambda device: "needs a C compiler"
+    gpu = torch.device("cuda")
+    assert choose_backend("auto", gpu).name == "chunked"
+    with pytest.raises(DeviceError, match="'triton' cannot run here: it needs a C compiler"):
+        choose_backend("triton", gpu)
+
+
+def test_a_triton_that_cannot_be_imported_says_so(monkeypatch):
+    broken = ModuleType("triton")
+    broken.__spec__ = ModuleSpec("triton", None)
+    monkeypatch.setitem(sys.modules, "triton", broken)
+    monkeypatch.setitem(sys.modules, "triton.errors", None)
+    monkeypatch.delitem(sys.modules, "vfimamba_cli.ops.scan.triton", raising=False)
+    with pytest.raises(DeviceError, match="it needs the module triton, whose import failed"):
+        choose_backend("triton", torch.device("cuda"))
+
+
+def test_auto_takes_chunked_on_a_gpu_without_mamba(no_triton, monkeypatch):
     monkeypatch.setitem(sys.modules, "selective_scan_cuda", None)
     assert choose_backend("auto", torch.device("cuda")).name == "chunked"
 
 
-def test_kernels_that_failed_their_trial_are_passed_over_but_not_in_silence(kernels, monkeypatch):
+def test_kernels_that_failed_their_trial_are_passed_over_but_not_in_silence(
+    no_triton, kernels, monkeypatch
+):
     from vfimamba_cli.ops.scan import mamba_cuda
 
     monkeypatch.setattr(mamba_cuda, "failure", lambda device: "needs a newer GPU")
@@ -376,6 +428,7 @@ def test_a_backend_asked_for_by_name_is_taken(name):
     ("name", "device", "training", "reason"),
     [
         ("mamba_cuda", "cpu", False, "it needs a CUDA device, not cpu"),
+        ("triton", "cpu", False, "it needs a CUDA device, not cpu"),
         ("cpu", "cuda", False, "it needs a CPU device, not cuda"),
         ("cpu", "cpu", True, "it has no gradients"),
     ],
@@ -386,13 +439,16 @@ def test_a_named_backend_that_cannot_run_is_never_replaced(name, device, trainin
     assert "chunked" in e.value.hint
 
 
-def test_a_named_backend_says_which_module_is_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "selective_scan_cuda", None)
-    with pytest.raises(DeviceError, match="it needs the module selective_scan_cuda"):
-        choose_backend("mamba_cuda", torch.device("cuda"))
+@pytest.mark.parametrize(
+    ("name", "module"), [("mamba_cuda", "selective_scan_cuda"), ("triton", "triton")]
+)
+def test_a_named_backend_says_which_module_is_missing(name, module, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(DeviceError, match=f"it needs the module {module}, which is not"):
+        choose_backend(name, torch.device("cuda"))
 
 
 def test_an_unknown_backend_is_told_the_known_ones():
     with pytest.raises(OptionError, match="no scan backend 'fast'") as e:
         choose_backend("fast", CPU)
-    assert e.value.hint == "Choose one of auto, mamba_cuda, cpu, chunked, reference"
+    assert e.value.hint == f"Choose one of auto, {', '.join(NAMED)}"

@@ -53,10 +53,14 @@ def test_backend_matches_the_reference_forward_and_backward(name, length, dtype,
         assert_near(x.grad, truth[n].grad, tolerance)
 
 
+def test_auto_takes_the_fused_kernels_where_they_run():
+    assert choose_backend("auto", GPU).name == "triton"
+    assert choose_backend("auto", GPU, training=True).name == "triton"
+
+
 @pytest.mark.mamba
-def test_auto_takes_the_kernels_where_they_run():
-    assert choose_backend("auto", GPU).name == "mamba_cuda"
-    assert choose_backend("auto", GPU, training=True).name == "mamba_cuda"
+def test_auto_takes_the_compiled_kernels_for_sequences():
+    assert choose_backend("auto", GPU, sequences=True).name == "mamba_cuda"
 
 
 @pytest.mark.mamba

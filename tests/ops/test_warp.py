@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vfimamba_cli.ops.resize import resize, resize_flow
+from vfimamba_cli.ops.resize import resize, resize_flow, resize_in_slices
 from vfimamba_cli.ops.warp import warp
 
 
@@ -50,3 +50,17 @@ def test_resizing_by_half_averages_four_pixels():
     image = torch.rand(1, 1, 4, 6)
     expected = torch.nn.functional.avg_pool2d(image, 2)
     torch.testing.assert_close(resize(image, 0.5), expected)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8, 0.5, 0.25, 0.125])
+@pytest.mark.parametrize("size", [(8, 16), (24, 8)])
+def test_resizing_in_slices_is_resizing(size, scale):
+    image = torch.randn(2, 3, *size, requires_grad=True)
+    again = image.detach().clone().requires_grad_()
+    expected = resize(image, scale)
+    actual = resize_in_slices(again, scale)
+    torch.testing.assert_close(actual, expected)
+    grad = torch.randn_like(expected)
+    expected.backward(grad)
+    actual.backward(grad)
+    torch.testing.assert_close(again.grad, image.grad)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.clips import pan_planes
 from vfimamba_cli.frame import ColorSpec, Frame
-from vfimamba_cli.video.cuts import is_cut, is_static
+from vfimamba_cli.video.cuts import changes, is_cut, is_static
 from vfimamba_cli.video.reader import VideoReader
 
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/test"
@@ -120,3 +120,13 @@ def test_the_cuts_of_a_film_are_found_and_nothing_else(path, cuts):
         frames = list(reader.frames())
     found = [i for i in range(1, len(frames)) if is_cut(frames[i - 1], frames[i])]
     assert found == cuts
+    assert [i for i, (_, change) in enumerate(changes(frames)) if change == "cut"] == [0, *cuts]
+
+
+def test_every_frame_comes_with_its_change_since_the_one_before():
+    between_samples = [plane.copy() for plane in scene(1).planes]
+    between_samples[0][1, 1] ^= 1
+    frames = [scene(), scene(1), scene(1), frame(between_samples), scene(2, seed=1)]
+    found = list(changes(frames))
+    assert [given for given, _ in found] == frames
+    assert [change for _, change in found] == ["cut", "motion", "none", "motion", "cut"]

@@ -117,7 +117,7 @@ def count(
     with torch.device("meta"):
         network = replace(spec, config=replace(spec.config, mixer=mixer)).build().eval()
         padding = Padding.to_multiple(height, width, round(network.multiple_of / flow_scale))
-        frames = padding.add(torch.empty(2, 3, height, width)).unsqueeze(1)
+        frames = torch.empty(2, 1, 3, *padding.padded(height, width))
     found = Count()
     options = PathOptions(flow_scale=flow_scale)
     found.run(network, lambda: list(predict(network, frames, [0.5], options)))

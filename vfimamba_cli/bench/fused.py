@@ -54,8 +54,8 @@ class FusedRow:
 
 CUTS = tuple(
     Cut(chunk=chunk, block=block, warps=warps)
-    for block, warps in ((64, 1), (32, 1), (128, 2), (128, 4))
-    for chunk in (64, 128, 256)
+    for block, warps in ((64, 1), (32, 1))
+    for chunk in (64, 128)
 )
 
 

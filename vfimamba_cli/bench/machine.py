@@ -97,6 +97,7 @@ class Stopwatch(AbstractContextManager["Stopwatch"]):
 def reset_peak(device: torch.device) -> None:
     """Forget the most memory held so far, where that can be forgotten."""
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     elif os.access(CLEAR_REFS, os.W_OK):
         CLEAR_REFS.write_text(RESET_PEAK)
@@ -105,8 +106,8 @@ def reset_peak(device: torch.device) -> None:
 def peak_bytes(device: torch.device) -> int | None:
     """Most memory held since `reset_peak`.
 
-    On CUDA by tensors, weights included; on the CPU by the whole process. None where the system
-    does not tell.
+    On CUDA by tensors, weights and those of recorded graphs included, so that it must be reset
+    before the recording; on the CPU by the whole process. None where the system does not tell.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -137,6 +137,7 @@ def time_models(
         network = load_model(name)
         for dtype in dtypes:
             for width, height in sizes:
+                reset_peak(device)
                 engine = Interpolator(
                     network,
                     device=device,
@@ -146,15 +147,15 @@ def time_models(
                     announce=announce,
                 )
                 yield time_engine(engine, name, width=width, height=height, runs=runs)
+                del engine  # with its memory, which the next must not be charged for
 
 
 def time_engine(engine: Interpolator, name: str, *, width: int, height: int, runs: int) -> SpeedRow:
     """Time one engine at one size; it is shown as `name`."""
     texture = MovingTexture(height, width, engine.device)
     for number in range(WARM_UP):
-        _seconds(engine, texture, number)
-    reset_peak(engine.device)
-    seconds = tuple(_seconds(engine, texture, WARM_UP + i) for i in range(runs))
+        frame_seconds(engine, texture, number)
+    seconds = tuple(frame_seconds(engine, texture, WARM_UP + i) for i in range(runs))
     return SpeedRow(
         model=name,
         dtype=str(engine.dtype).removeprefix("torch."),
@@ -165,28 +166,44 @@ def time_engine(engine: Interpolator, name: str, *, width: int, height: int, run
         tile=engine.tiles.announced,
         seconds=seconds,
         peak_bytes=peak_bytes(engine.device),
-        shares=time_parts(engine, texture),
+        shares=time_parts(engine, texture, median(seconds)),
     )
 
 
-def time_parts(engine: Interpolator, texture: MovingTexture) -> dict[str, float]:
-    """The share of each part, over a few passes of their own: the waits make them slower."""
-    with timed_calls(engine.model, engine.device) as spent:
-        total = sum(_seconds(engine, texture, i) for i in range(PART_RUNS))
+def time_parts(engine: Interpolator, texture: MovingTexture, whole: float) -> dict[str, float]:
+    """The share of each part, over a few passes of their own: the waits make them slower.
+
+    Parts of a recorded frame are recorded one by one, and shares are those of its `whole` seconds.
+    """
+    kept, engine.graphs = engine.graphs, None
+    recorded = kept is not None
+    passes = 1 if recorded else PART_RUNS
+    try:
+        with timed_calls(engine.model, engine.device, recorded=recorded) as spent:
+            total = sum(frame_seconds(engine, texture, number) for number in range(passes))
+    finally:
+        engine.graphs = kept
+    total = whole if recorded else total
     shares = {part: sum(seconds) / total for part, seconds in spent.items()}
     return {**shares, "other": 1 - sum(shares.values())}
 
 
 @contextmanager
-def timed_calls(model: Any, device: torch.device) -> Iterator[dict[str, list[float]]]:
-    """Inside the block, every call of a part of `model` adds its seconds to the part's list."""
+def timed_calls(
+    model: Any, device: torch.device, *, recorded: bool = False
+) -> Iterator[dict[str, list[float]]]:
+    """Inside the block, every call of a part of `model` adds its seconds to the part's list.
+
+    `recorded` calls are repeated as CUDA graphs, and timed so.
+    """
     spent: dict[str, list[float]] = {part: [] for part in PARTS}
 
     def timed(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def work(*args: Any, **kwargs: Any) -> Any:
             with Stopwatch(device) as watch:
                 result = call(*args, **kwargs)
-            spent[part].append(watch.seconds)
+            again = (lambda: call(*args, **kwargs)) if recorded else None
+            spent[part].append(watch.seconds if again is None else _replayed_seconds(again, device))
             return result
 
         return work
@@ -202,7 +219,21 @@ def timed_calls(model: Any, device: torch.device) -> Iterator[dict[str, list[flo
         vars(model).update(own)
 
 
-def _seconds(engine: Interpolator, texture: MovingTexture, number: int) -> float:
+def _replayed_seconds(work: Callable[[], Any], device: torch.device) -> float:
+    """Median of a recording of `work`, which has run before."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    seconds = []
+    for _ in range(PART_RUNS):
+        with Stopwatch(device) as watch:
+            graph.replay()
+        seconds.append(watch.seconds)
+    return median(seconds)
+
+
+def frame_seconds(engine: Interpolator, texture: MovingTexture, number: int) -> float:
+    """Time the frame half-way between the texture's pair of that number."""
     first, second = texture.pair(number)
     with Stopwatch(engine.device) as watch:
         engine.interpolate(first, second, [0.5])

@@ -1,8 +1,6 @@
 """Weights from the Hugging Face Hub: fetched once, verified, converted, kept in the cache."""
 
-import os
 import re
-import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from vfimamba_cli.checkpoint.manifest import Entry
 from vfimamba_cli.checkpoint.official import convert_file
 from vfimamba_cli.errors import CheckpointError, OutputError
 from vfimamba_cli.model.registry import ModelSpec
+from vfimamba_cli.ops.cache import cache_folder
 
 DEFAULT_FILES = ("model.safetensors", "model.pkl")
 """What a Hub ID without a file name means, in this order."""
@@ -94,18 +93,6 @@ def converted_path(name: str, pickle_sha256: str) -> Path:
     """Where the conversion of that pickle is kept."""
     slug = name.replace("/", "--")
     return cache_folder() / f"{slug}-{pickle_sha256[:16]}-v{store.FORMAT}.safetensors"
-
-
-def cache_folder() -> Path:
-    """Our folder in the user's cache: XDG_CACHE_HOME, else the platform's custom."""
-    if folder := os.environ.get("XDG_CACHE_HOME"):
-        return Path(folder) / "vfimamba"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "vfimamba"
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "vfimamba" / "Cache"
-    return Path.home() / ".cache" / "vfimamba"
 
 
 def is_intact(converted: Path) -> bool:

@@ -1,9 +1,8 @@
 """`vfimamba bench`: quality the way a published protocol measures it, speed, and cost."""
 
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -37,12 +36,18 @@ class Dtype(StrEnum):
 def bench(
     dataset: Annotated[Dataset | None, typer.Option(help="Measure quality on this")] = None,
     speed: Annotated[bool, typer.Option("--speed", help="Time a made frame")] = False,
+    end_to_end: Annotated[
+        bool, typer.Option("--end-to-end", help="Time a whole video, its frames discarded")
+    ] = False,
     scan: Annotated[bool, typer.Option("--scan", help="Check and time the scan backends")] = False,
     cost: Annotated[
         bool, typer.Option("--cost", help="Count multiply-adds and memory, S6 beside attention")
     ] = False,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the dataset; default VFIMAMBA_DATA/<dataset>")
+        Path | None,
+        typer.Option(
+            help="Folder of the dataset [VFIMAMBA_DATA/<dataset>], or video for --end-to-end"
+        ),
     ] = None,
     model: Annotated[
         list[str] | None, typer.Option(help="Name, path or Hub ID; may be repeated [vfimamba-s]")
@@ -64,15 +69,17 @@ def bench(
         int | None, typer.Option(min=1, help="Runs to take the median of [CUDA 20, CPU 5]")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
-    limit: Annotated[int | None, typer.Option(min=1, help="Use the first N clips only")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use the first N clips, or frames, only")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the numbers to this file too")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw --cost into this .svg file")] = None,
 ) -> None:
-    """Measure models: one of --dataset, --speed, --scan and --cost."""
+    """Measure models: one of --dataset, --speed, --end-to-end, --scan and --cost."""
     with user_errors():
-        if (dataset is not None) + speed + scan + cost != 1:
+        if (dataset is not None) + speed + end_to_end + scan + cost != 1:
             raise OptionError(
-                "Give exactly one of --dataset, --speed, --scan and --cost",
+                "Give exactly one of --dataset, --speed, --end-to-end, --scan and --cost",
                 hint="For example: vfimamba bench --speed --size 640x352",
             )
         if plot is not None and not cost:
@@ -88,6 +95,8 @@ def bench(
         if speed:
             dtypes = [str(name) for name in dtype or (Dtype.AUTO,)]
             print_speed(models, sizes, dtypes, scale, tile, device, runs, json)
+        elif end_to_end:
+            print_end_to_end(models, data, sizes, scale, tile, device, limit, json)
         elif cost:
             print_cost(models, sizes, scale, json, plot)
         elif scan:
@@ -169,6 +178,52 @@ def print_speed(
         write(json, document("speed", rows, settings=settings, machine=machine))
 
 
+def print_end_to_end(
+    models: list[str],
+    video: Path | None,
+    sizes: Sizes,
+    flow_scale: FlowScale,
+    tile: int,
+    device: str,
+    limit: int | None,
+    json: Path | None,
+) -> None:
+    """Frames per second of a video beside those of the engine alone."""
+    from vfimamba_cli.bench import end_to_end
+    from vfimamba_cli.bench.machine import Machine
+    from vfimamba_cli.bench.report import document
+    from vfimamba_cli.ops.device import choose_device
+
+    where = choose_device(device)
+    usual, machine = end_to_end.defaults(where), Machine.of(where)
+    settings: dict[str, Any] = {
+        "models": models,
+        "video": str(video) if video else None,
+        "sizes": sizes or usual.sizes,
+        "frames": limit or (None if video else usual.runs),
+        "device": str(where),
+        "flow_scale": flow_scale,
+        "tile": tile,
+        "factor": 2,
+    }
+    typer.echo(f"{machine.line()}\nmade frames per second, frame rate doubled, frames discarded")
+    typer.echo(end_to_end.line(end_to_end.HEADS, models))
+    rows = []
+    for row in end_to_end.time_videos(
+        models,
+        video=video,
+        sizes=sizes or usual.sizes,
+        frames=settings["frames"],
+        device=where,
+        flow_scale=flow_scale,
+        tile=tile,
+        announce=lambda text: typer.echo(text, err=True),
+    ):
+        typer.echo(end_to_end.line(row.cells(), models))
+        rows.append(row)
+        write(json, document("end to end", rows, settings=settings, machine=machine))
+
+
 def print_cost(
     models: list[str], sizes: Sizes, flow_scale: FlowScale, json: Path | None, picture: Path | None
 ) -> None:
@@ -195,7 +250,7 @@ def print_scan(device: str, runs: int) -> None:
     from vfimamba_cli.ops.scan import BACKENDS
 
     where = choose_device(device)
-    names = [backend.name for backend in BACKENDS if backend.obstacle(where) is None]
+    names = [b.name for b in BACKENDS if b.obstacle(where, sequences=True) is None]
     size = ScanSize()
     typer.echo(f"K={size.orders} D={size.channels} N={size.states} L={size.tokens}, batch 1, fp32")
     for row in time_backends(names, where, size=size, runs=runs):
@@ -204,16 +259,31 @@ def print_scan(device: str, runs: int) -> None:
             f"{row.backend:10}  forward {1000 * row.forward_seconds:8.1f} ms  "
             f"with gradients {training:>10}  error {row.error:.1e}"
         )
-    if where.type == "cuda" and find_spec("triton") is not None:
+    able = {b.name for b in BACKENDS if b.obstacle(where, fused=True) is None}
+    if "lanes" in able:
+        print_blocks(where, runs)
+    if "triton" in able:
         print_fused(where, runs)
 
 
+def print_blocks(where: "torch.device", runs: int) -> None:
+    """Milliseconds of the blocks the engine runs on a GPU."""
+    from vfimamba_cli.bench.block import HEIGHT, WIDTH, time_blocks
+
+    typer.echo(f"lanes, a whole SS2D block at {WIDTH}x{HEIGHT}, fp16")
+    for row in time_blocks(where, runs=runs):
+        typer.echo(
+            f"{row.model:10}  level 1/{row.shrink:<2}  {row.milliseconds:.3f} ms  "
+            f"error {row.error:.1e}"
+        )
+
+
 def print_fused(where: "torch.device", runs: int) -> None:
-    """Milliseconds of each fused kernel by how the work is cut; not used by the engine yet."""
+    """Milliseconds of each kernel of the `triton` backend by how the work is cut."""
     from vfimamba_cli.bench.fused import FusedSize, time_fused
 
     size = FusedSize()
-    typer.echo(f"fused, 4 orders on 2 x {size.height}x{size.width}, D={size.channels}, fp16, ms")
+    typer.echo(f"triton, 4 orders on 2 x {size.height}x{size.width}, D={size.channels}, fp16, ms")
     for row in time_fused(where, size=size, training=True, runs=runs):
         cut = f"chunk {row.cut.chunk:3} block {row.cut.block:3} warps {row.cut.warps}"
         kernels = f"{row.ends:.3f} {row.pass_states:.3f} {row.outputs:.3f} {row.merge:.3f}"

@@ -11,8 +11,10 @@ Feauveau (1992), 5/3 for co-sited and 3/1 for centered samples.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -40,7 +42,39 @@ def to_rgb(planes: Sequence[Plane], color: ColorSpec, device: torch.device | str
         colors, of which camera footage is full, give values a little below 0 or above 1: cut off,
         they would come back changed.
     """
-    luma, cb, cr = (_upload(plane, device) for plane in planes)
+    return decode_codes([torch.tensor(as_signed(plane), device=device) for plane in planes], color)
+
+
+def to_planes(rgb: Tensor, color: ColorSpec) -> tuple[Plane, Plane, Plane]:
+    """Encode R'G'B' as planes, rounded to the nearest code; the inverse of `to_rgb`.
+
+    Args:
+        rgb: (3, H, W) fp32, nominally in [0, 1].
+        color: what the codes are to mean.
+
+    Returns:
+        Y' (H, W), Cb and Cr (h, w), in `color.dtype`.
+    """
+    luma, cb, cr = (codes.cpu().numpy().view(color.dtype) for codes in encode_codes(rgb, color))
+    return luma, cb, cr
+
+
+def code_dtype(color: ColorSpec) -> torch.dtype:
+    """Of codes on a device: few compute with uint16, so these cross as int16 and lose their sign.
+
+    Codes cross as they are, which is the smallest.
+    """
+    return torch.uint8 if color.bit_depth == 8 else torch.int16
+
+
+def as_signed(plane: Plane) -> npt.NDArray[Any]:
+    """The same memory, in the type that `code_dtype` has for it."""
+    return plane if plane.dtype == np.uint8 else plane.view(np.int16)
+
+
+def decode_codes(planes: Sequence[Tensor], color: ColorSpec) -> Tensor:
+    """`to_rgb` for planes that are on the device already, in `code_dtype(color)`."""
+    luma, cb, cr = (_unsigned(plane).float() for plane in planes)
     height, width = luma.shape
     scale, black, chroma_scale, neutral = _code_range(color)
     chroma = torch.stack((cb, cr)).sub_(neutral).div_(chroma_scale)
@@ -59,16 +93,8 @@ def to_rgb(planes: Sequence[Plane], color: ColorSpec, device: torch.device | str
     return torch.stack((red, green, blue))
 
 
-def to_planes(rgb: Tensor, color: ColorSpec) -> tuple[Plane, Plane, Plane]:
-    """Encode R'G'B' as planes, rounded to the nearest code; the inverse of `to_rgb`.
-
-    Args:
-        rgb: (3, H, W) fp32, nominally in [0, 1].
-        color: what the codes are to mean.
-
-    Returns:
-        Y' (H, W), Cb and Cr (h, w), in `color.dtype`.
-    """
+def encode_codes(rgb: Tensor, color: ColorSpec) -> tuple[Tensor, Tensor, Tensor]:
+    """`to_planes` for planes that stay on the device, in `code_dtype(color)`."""
     red, green, blue = rgb.float()
     red_weight, blue_weight = LUMA_WEIGHTS[color.matrix]
     luma = red_weight * red + (1 - red_weight - blue_weight) * green + blue_weight * blue
@@ -82,9 +108,9 @@ def to_planes(rgb: Tensor, color: ColorSpec) -> tuple[Plane, Plane, Plane]:
     scale, black, chroma_scale, neutral = _code_range(color)
     cb, cr = chroma.mul_(chroma_scale).add_(neutral)
     return (
-        _download(luma.mul_(scale).add_(black), color),
-        _download(cb, color),
-        _download(cr, color),
+        _rounded(luma.mul_(scale).add_(black), color),
+        _rounded(cb, color),
+        _rounded(cr, color),
     )
 
 
@@ -132,17 +158,12 @@ def _down(x: Tensor, *, centered: bool) -> Tensor:
     return 0.75 * middle + 0.25 * near - 0.125 * far
 
 
-def _upload(plane: Plane, device: torch.device | str) -> Tensor:
-    """(H, W) codes as fp32 on `device`; they cross as they are, which is the smallest."""
-    if plane.dtype == np.uint8:
-        return torch.tensor(plane, device=device).float()
-    # Few devices compute with uint16, so it crosses as int16 and loses its sign there.
-    return torch.tensor(plane.view(np.int16), device=device).int().bitwise_and_(0xFFFF).float()
+def _unsigned(codes: Tensor) -> Tensor:
+    """Codes that crossed as int16 get the sign bit back as a bit of theirs."""
+    return codes if codes.dtype == torch.uint8 else codes.int().bitwise_and_(0xFFFF)
 
 
-def _download(codes: Tensor, color: ColorSpec) -> Plane:
-    """Round (H, W) fp32 to codes and bring them to the host."""
+def _rounded(codes: Tensor, color: ColorSpec) -> Tensor:
+    """(H, W) fp32 rounded to the nearest code."""
     codes = codes.round_().clamp_(0, (1 << color.bit_depth) - 1)
-    if color.bit_depth == 8:
-        return codes.to(torch.uint8).cpu().numpy()
-    return codes.to(torch.int32).to(torch.int16).cpu().numpy().view(np.uint16)
+    return codes.to(torch.uint8) if color.bit_depth == 8 else codes.to(torch.int32).to(torch.int16)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from vfimamba_cli.engine.graphs import Graphs
 from vfimamba_cli.engine.memory import Demand, TileChooser, is_out_of_memory
 from vfimamba_cli.engine.padding import Padding
 from vfimamba_cli.engine.paths import PathOptions, RefineAt, predict
@@ -75,7 +76,8 @@ class Interpolator:
         """
         self.device = choose_device(str(device))
         self.dtype = dtype or default_dtype(self.device)
-        self.backend = choose_backend(scan, self.device)
+        fusable = model.has_fused_form and self.dtype in (torch.float16, torch.bfloat16)
+        self.backend = choose_backend(scan, self.device, fused=fusable)
         self.spec = model.spec
         if schedule == "auto":
             schedule = "direct" if self.spec.arbitrary_time else "halving"
@@ -83,10 +85,14 @@ class Interpolator:
         self.flow_scale = flow_scale
         self.options = PathOptions(refine_at=refine_at, local=local, tta=tta)
         self.tiles = TileChooser(self.device, forced=tile, announce=announce)
-        network = copy.deepcopy(model).eval().requires_grad_(False)
+        network: Any = copy.deepcopy(model).eval().requires_grad_(False)
         network.use_scan(self.backend)
         network = cast(network, self.dtype).to(self.device)
-        self.model: Any = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model: Any = network.to(memory_format=torch.channels_last)
+        self.graphs: Graphs | None = None
+        if self.backend.fused:
+            self.model = network.fused()
+            self.graphs = Graphs(self.model, announce)
 
     def options_for(self, height: int, width: int) -> PathOptions:
         """The path's options for frames of this size, in pixels."""
@@ -135,9 +141,9 @@ class Interpolator:
             halo=self.model.synthesis_halo,
         )
         while times:
-            tile = self.tiles.choose(demand)
+            tile = self.tile_for(first.shape, padding, demand, options)
             try:
-                frames = [self.prepare(frame, padding) for frame in (first, second)]
+                frames = self.prepare(first, second, padding, options)
                 for picture in self.pictures(frames, list(times), replace(options, tile=tile)):
                     yield self.finish(picture, padding)
                     del times[0]
@@ -146,12 +152,21 @@ class Interpolator:
                     raise
                 self.tiles.shrink(tile, demand, error)
 
+    def tile_for(
+        self, shape: Sequence[int], padding: Padding, demand: Demand, options: PathOptions
+    ) -> int | None:
+        """Side of the tiles; none where the memory for all at once is held already."""
+        padded = (2, *shape[:2], *padding.padded(*shape[2:]))
+        if self.graphs is not None and self.graphs.ready(padded, options):
+            return None
+        return self.tiles.choose(demand)
+
     def pictures(
-        self, frames: list[Tensor], times: list[Fraction], options: PathOptions
+        self, frames: Tensor, times: list[Fraction], options: PathOptions
     ) -> Iterator[Tensor]:
-        """The pictures at `times` between two padded frames, by the schedule."""
+        """The pictures at `times` between two padded frames (F, B, 3, H, W), by the schedule."""
         if self.schedule == "direct":
-            yield from predict(self.model, torch.stack(frames), [float(t) for t in times], options)
+            yield from self.predict(frames, [float(t) for t in times], options)
             return
         first, second = frames
         made = halve(first, second, times, lambda x, y: self.middle(x, y, options))
@@ -159,12 +174,27 @@ class Interpolator:
 
     def middle(self, first: Tensor, second: Tensor, options: PathOptions) -> Tensor:
         """Half-way between two padded (B, 3, H, W) frames in the network's channel order."""
-        return next(predict(self.model, torch.stack((first, second)), [0.5], options))
+        return next(self.predict(torch.stack((first, second)), [0.5], options))
 
-    def prepare(self, frame: Tensor, padding: Padding) -> Tensor:
-        """On the device, in fp32, padded, in the network's channel order."""
-        frame = padding.add(frame.to(self.device, torch.float32))
-        return frame.flip(1) if self.spec.channel_order == "bgr" else frame
+    def predict(
+        self, frames: Tensor, times: Sequence[float], options: PathOptions
+    ) -> Iterator[Tensor]:
+        """By recorded graphs where there are some and the frame is made at once."""
+        graphs = self.graphs if options.tile is None else None
+        once = None if graphs is None else graphs.predict_once
+        return predict(self.model, frames, times, options, once)
+
+    def prepare(
+        self, first: Tensor, second: Tensor, padding: Padding, options: PathOptions
+    ) -> Tensor:
+        """Both on the device, in fp32, padded, in the network's channel order: (F, B, 3, H, W)."""
+        shape = (2, *first.shape[:2], *padding.padded(*first.shape[-2:]))
+        frames = None if self.graphs is None else self.graphs.buffer(shape, options)
+        if frames is None:
+            frames = torch.empty(shape, device=self.device)
+        for frame, out in zip((first, second), frames, strict=True):
+            padding.add(frame.flip(1) if self.spec.channel_order == "bgr" else frame, out)
+        return frames
 
     def finish(self, picture: Tensor, padding: Padding) -> Tensor:
         """Undoes `prepare` on the result."""

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Self
 
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -25,9 +24,23 @@ class Padding:
         across, down = -width % multiple, -height % multiple
         return cls(across // 2, across - across // 2, down // 2, down - down // 2)
 
-    def add(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H + top + bottom, W + left + right)."""
-        return F.pad(image, (self.left, self.right, self.top, self.bottom), mode="replicate")
+    def padded(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width after `add`."""
+        return height + self.top + self.bottom, width + self.left + self.right
+
+    def add(self, image: Tensor, out: Tensor) -> None:
+        """Write (..., H, W) and its border into `out`, which has the size of `padded`."""
+        height, width = image.shape[-2:]
+        rows, columns = slice(self.top, self.top + height), slice(self.left, self.left + width)
+        out[..., rows, columns] = image
+        if self.left:
+            out[..., rows, : self.left] = image[..., :1]
+        if self.right:
+            out[..., rows, columns.stop :] = image[..., -1:]
+        if self.top:
+            out[..., : self.top, :] = out[..., self.top : self.top + 1, :]
+        if self.bottom:
+            out[..., rows.stop :, :] = out[..., rows.stop - 1 : rows.stop, :]
 
     def remove(self, image: Tensor) -> Tensor:
         """The inverse of `add`, on any (..., H, W)."""

@@ -3,8 +3,9 @@
 F = 2 frames, B batch, H x W pixels.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -44,30 +45,42 @@ class PathOptions:
             raise ValueError(f"refine_at must be 'flow' or 'full', got {self.refine_at!r}")
 
 
+Once = Callable[[Tensor, Sequence[float], PathOptions], Iterator[Tensor]]
+
+
 def predict(
-    model: InterpolationModel, frames: Tensor, times: Sequence[float], options: PathOptions
+    model: InterpolationModel,
+    frames: Tensor,
+    times: Sequence[float],
+    options: PathOptions,
+    once: Once | None = None,
 ) -> Iterator[Tensor]:
     """The pictures at `times`, one after the other; features are computed once for all of them.
 
     Args:
+        model: the network.
         frames: (F, B, 3, H, W), H and W multiples of `model.multiple_of / flow_scale`.
+        times: in (0, 1).
+        options: the path's.
+        once: what runs the path without augmentation; `predict_once` if none.
 
     Yields:
         One (B, 3, H, W) fp32 per time, no further outside [0, 1] than the frames.
     """
-    pictures = predict_once(model, frames, times, options)
+    once = once or partial(predict_once, model)
     if not options.tta:
-        yield from pictures
+        yield from once(frames, times, options)
         return
-    rotated = predict_once(model, frames.flip((-1, -2)), times, options)
-    for a, b in zip(pictures, rotated, strict=True):
+    upright = list(once(frames, times, options))
+    rotated = once(frames.flip((-1, -2)), times, options)
+    for a, b in zip(upright, rotated, strict=True):
         yield (a + b.flip((-1, -2))) / 2
 
 
 def predict_once(
     model: InterpolationModel, frames: Tensor, times: Sequence[float], options: PathOptions
 ) -> Iterator[Tensor]:
-    """`predict` without test-time augmentation."""
+    """`predict` without test-time augmentation, tile by tile where the options say so."""
     low = resize(frames.flatten(0, 1), options.flow_scale).unflatten(0, (2, -1))
     features = encode(model, low, options.tile)
     motions: Iterable[Motion]
@@ -82,16 +95,50 @@ def predict_once(
         yield synthesize(model, frames, features, motion, options.tile)
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What all pictures of a pair share: frames and features at the flow's size and at theirs."""
+
+    low: Tensor
+    low_features: Features
+    frames: Tensor
+    features: Features
+
+
+def encode_pair(model: InterpolationModel, frames: Tensor, options: PathOptions) -> Encoded:
+    """The part of `predict_once` that no time enters, without tiles."""
+    low = resize(frames.flatten(0, 1), options.flow_scale).unflatten(0, (2, -1))
+    features = model.encode(low)
+    full = features if options.flow_scale == 1 else model.encode(frames)
+    return Encoded(low, features, frames, full)
+
+
+def picture(model: InterpolationModel, encoded: Encoded, t: Tensor, options: PathOptions) -> Tensor:
+    """The rest of it, for times (B,): (B, 3, H, W) fp32."""
+    motion = find_motion(model, encoded.low, encoded.low_features, t, options)
+    motion = enlarge(motion, 1 / options.flow_scale)
+    if options.local and options.refine_at == "full":
+        motion = model.refine_motion(encoded.frames, motion)
+    return model.synthesize(encoded.frames, encoded.features, motion)
+
+
 def find_motion(
-    model: InterpolationModel, low: Tensor, features: Features, time: float, options: PathOptions
+    model: InterpolationModel,
+    low: Tensor,
+    features: Features,
+    time: float | Tensor,
+    options: PathOptions,
 ) -> Motion:
     """Motion of the flow's size.
 
     Args:
+        model: the network.
         low: (F, B, 3, h, w), the frames at `options.flow_scale`.
         features: of `low`.
+        time: one for all samples, or (B,).
+        options: the path's.
     """
-    t = torch.full((low.shape[1],), time, device=low.device)
+    t = torch.full((low.shape[1],), time, device=low.device) if isinstance(time, float) else time
     motion = model.estimate_motion(low, features, t)
     if options.local and options.refine_at == "flow":
         motion = model.refine_motion(low, motion)
@@ -100,4 +147,6 @@ def find_motion(
 
 def enlarge(motion: Motion, scale: float) -> Motion:
     """Motion at `scale` times the size."""
+    if scale == 1:
+        return motion
     return Motion(resize_flow(motion.flow, scale), resize(motion.mask, scale))

@@ -11,21 +11,24 @@ from torch import Tensor, nn
 from vfimamba_cli.model.backbone import conv
 from vfimamba_cli.model.interface import Motion
 from vfimamba_cli.ops.resize import resize, resize_flow
-from vfimamba_cli.ops.warp import warp
+from vfimamba_cli.ops.warp import warp_pair
 
 
-def warp_both(maps: Tensor, flow: Tensor, *, top: int = 0, left: int = 0) -> tuple[Tensor, Tensor]:
+def warp_both(
+    maps: Tensor, flow: Tensor, *, top: int = 0, left: int = 0, kernels: bool = False
+) -> tuple[Tensor, Tensor]:
     """Both of (F, B, C, H, W) maps brought to the wanted time by `flow` (B, 4, h, w).
 
-    `top` and `left` say where the flow's part of the maps begins, as in `warp`.
+    `top` and `left` say where the flow's part of the maps begins, as in `warp`; `kernels` as in
+    `warp_pair`.
     """
-    first = warp(maps[0], flow[:, :2], top=top, left=left)
-    return first, warp(maps[1], flow[:, 2:], top=top, left=left)
+    first, second = warp_pair(maps, flow, top=top, left=left, kernels=kernels).chunk(2, dim=1)
+    return first, second
 
 
-def merge(frames: Tensor, motion: Motion) -> Tensor:
+def merge(frames: Tensor, motion: Motion, *, kernels: bool = False) -> Tensor:
     """Both warped frames, weighed by the mask: (F, B, 3, H, W) -> (B, 3, H, W)."""
-    first, second = warp_both(frames, motion.flow)
+    first, second = warp_both(frames, motion.flow, kernels=kernels)
     return torch.lerp(second, first, torch.sigmoid(motion.mask))
 
 

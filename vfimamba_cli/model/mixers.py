@@ -39,7 +39,8 @@ class GatedMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(F, B, H, W, C) -> (F, B, H, W, C)."""
-        u, gate = self.in_proj(x).chunk(2, dim=-1)
+        # One product for each half: no copy to cut them apart, none to join their gradients.
+        u, gate = (F.linear(x, half) for half in self.in_proj.weight.chunk(2))
         u = F.silu(self.conv2d(rearrange(u, "f b h w d -> (f b) d h w")))
         u = self.mix(rearrange(u, "(f b) d h w -> f b d h w", f=2))
         y = rearrange(u, "f b d h w -> f b h w d").to(gate.dtype)
@@ -82,15 +83,47 @@ class SS2D(GatedMixer):
             self.dt_projs_bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse softplus
             self.A_logs.copy_(torch.arange(1, state + 1).float().log().expand_as(self.A_logs))
 
+    @property
+    def on_grid(self) -> bool:
+        """Whether the backend's kernels do all of it; they know only tokens that alternate."""
+        return self.backend.on_grid and {self.config.rows, self.config.columns} == {"interleaved"}
+
     def mix(self, u: Tensor) -> Tensor:
-        """(F, B, D, H, W) -> the same in fp32. Under autocast all of it runs in fp32."""
+        """(F, B, D, H, W) -> the same.
+
+        The result is fp32, and under autocast all of it runs in fp32; or, where kernels do all of
+        it, the result and the projections have the dtype of `u`, and only the scan runs in fp32.
+        """
+        if self.on_grid:
+            return self.scan_grid(u)
         if torch.is_autocast_enabled(u.device.type):
             with torch.autocast(u.device.type, enabled=False):
                 return self.scan(u.float())
         return self.scan(u)
 
+    def scan_grid(self, u: Tensor) -> Tensor:
+        """`scan`, in the dtype of `u`; channels stay last in memory."""
+        from vfimamba_cli.ops.scan.triton import cross_selective_scan
+
+        u = rearrange(u, "f b d h w -> f b h w d").contiguous()
+        projection = rearrange(self.x_proj_weight, "k r d -> (k r) d")
+        y = cross_selective_scan(
+            u,
+            F.linear(u, projection.to(u.dtype)),
+            A=-torch.exp(rearrange(self.A_logs.float(), "(k d) n -> k d n", k=SCAN_ORDERS)),
+            D=rearrange(self.Ds.float(), "(k d) -> k d", k=SCAN_ORDERS),
+            dt_weight=self.dt_projs_weight,
+            dt_bias=self.dt_projs_bias.float(),
+            exact_columns=self.config.column_merge == "exact",
+            dtype=u.dtype,
+        )
+        return rearrange(y, "f b h w d -> f b d h w")
+
     def scan(self, u: Tensor) -> Tensor:
         """(F, B, D, H, W) -> (F, B, D, H, W) in fp32."""
+        backend = self.backend
+        if backend.on_grid:  # of an arrangement its kernels do not know
+            backend = choose_backend("auto", u.device, training=True, sequences=True)
         order = {"rows": self.config.rows, "columns": self.config.columns}
         tokens = cross_scan(u, **order)  # (B, K, D, L)
         projected = torch.einsum("bkdl,krd->bkrl", tokens, self.x_proj_weight)
@@ -103,7 +136,7 @@ class SS2D(GatedMixer):
             C=C,
             D=rearrange(self.Ds.float(), "(k d) -> k d", k=SCAN_ORDERS),
             dt_bias=self.dt_projs_bias.float(),
-            backend=self.backend,
+            backend=backend,
         )
         height, width = u.shape[-2:]
         return cross_merge(y, height, width, exact=self.config.column_merge == "exact", **order)

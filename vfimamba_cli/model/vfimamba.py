@@ -15,11 +15,18 @@ from torch import Tensor, nn
 from vfimamba_cli.model.backbone import Backbone
 from vfimamba_cli.model.config import ModelConfig
 from vfimamba_cli.model.flow import LocalBlock, MotionHead, merge, step, warp_both
-from vfimamba_cli.model.interface import Features, Motion, Prediction, Region
+from vfimamba_cli.model.interface import (
+    Features,
+    InterpolationModel,
+    Motion,
+    Prediction,
+    Region,
+)
 from vfimamba_cli.model.mixers import SS2D
 from vfimamba_cli.model.refine import UNet
 from vfimamba_cli.ops.resize import resize_flow
 from vfimamba_cli.ops.scan import Backend
+from vfimamba_cli.ops.warp import warp_pair
 
 if TYPE_CHECKING:
     from vfimamba_cli.model.registry import ModelSpec
@@ -30,6 +37,7 @@ class VFIMamba(nn.Module):
 
     Attributes:
         spec: what the weights say of themselves; set by `ModelSpec.build`.
+        kernels: whether warps are Triton's, as its scans are; set by `use_scan`.
     """
 
     spec: ModelSpec
@@ -37,6 +45,7 @@ class VFIMamba(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.kernels = False
         width, channels = config.width, config.channels
         self.backbone = Backbone(config)
         self.heads = nn.ModuleList(
@@ -61,10 +70,23 @@ class VFIMamba(nn.Module):
         return self.unet.conv.weight.dtype
 
     def use_scan(self, backend: Backend) -> None:
-        """Run every scan of the network on `backend`."""
+        """Run every scan of the network on `backend`, and with its kernels all warps, too."""
+        self.kernels = backend.on_grid
         for module in self.modules():
             if isinstance(module, SS2D):
                 module.backend = backend
+
+    @property
+    def has_fused_form(self) -> bool:
+        """Whether `fused` works: for the published network, not for its ablations."""
+        config = self.config
+        return config.mixer == "s6" and config.rows == config.columns == "interleaved"
+
+    def fused(self) -> InterpolationModel:
+        """The same network in kernels made for its GPU, in half precision; imports Triton."""
+        from vfimamba_cli.model.fused.network import FusedVFIMamba
+
+        return FusedVFIMamba(self, self.dtype)
 
     @property
     def whole_bytes_per_pixel(self) -> int:
@@ -131,7 +153,8 @@ class VFIMamba(nn.Module):
 
     def planes(self, frames: Tensor, motion: Motion) -> tuple[Tensor, ...]:
         """Both frames, both warped, mask logit: what heads and blocks see beside the flow."""
-        return frames[0], frames[1], *warp_both(frames, motion.flow), motion.mask
+        warped = warp_both(frames, motion.flow, kernels=self.kernels)
+        return frames[0], frames[1], *warped, motion.mask
 
     def synthesize(
         self, frames: Tensor, features: Features, motion: Motion, region: Region | None = None
@@ -151,9 +174,11 @@ class VFIMamba(nn.Module):
         flow, warped = whole_flow, []
         for i, level in enumerate(features):
             flow = flow if i == 0 else resize_flow(flow, 0.5)
-            both = warp_both(level, flow, top=part.top >> i, left=part.left >> i)
-            warped.append(torch.cat(both, dim=1))
-        warped_first, warped_second = warp_both(frames, whole_flow, top=part.top, left=part.left)
+            top, left = part.top >> i, part.left >> i
+            warped.append(warp_pair(level, flow, top=top, left=left, kernels=self.kernels))
+        warped_first, warped_second = warp_both(
+            frames, whole_flow, top=part.top, left=part.left, kernels=self.kernels
+        )
         pictures = (*part.of(frames), warped_first, warped_second)
         residual = self.unet(torch.cat((*pictures, mask, whole_flow), dim=1), warped)
         merged = torch.lerp(warped_second, warped_first, torch.sigmoid(mask))
@@ -172,7 +197,8 @@ class VFIMamba(nn.Module):
         motions = self.head_steps(frames, features, t)
         motions += self.local_steps(frames, motions[-1])
         picture = self.synthesize(frames, features, motions[-1])
-        return Prediction(picture, tuple(merge(frames, motion) for motion in motions))
+        merges = tuple(merge(frames, motion, kernels=self.kernels) for motion in motions)
+        return Prediction(picture, merges)
 
 
 def initialize(network: VFIMamba) -> None:

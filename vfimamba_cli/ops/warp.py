@@ -1,4 +1,4 @@
-"""Backward warping."""
+"""Backward warping. F = 2 frames, B batch, C channels, H x W and h x w pixels."""
 
 import torch
 import torch.nn.functional as F
@@ -30,3 +30,26 @@ def warp(image: Tensor, flow: Tensor, *, top: int = 0, left: int = 0) -> Tensor:
     grid = torch.stack((x, y), dim=-1)  # (B, h, w, 2)
     out = F.grid_sample(image.float(), grid, padding_mode="border", align_corners=True)
     return out.to(image.dtype)
+
+
+def warp_pair(
+    maps: Tensor, flow: Tensor, *, top: int = 0, left: int = 0, kernels: bool = False
+) -> Tensor:
+    """`warp` of both frames, each by its own flow.
+
+    Args:
+        maps: (F, B, C, H, W), F = 2.
+        flow: (B, 4, h, w), fp32: x and y into frame 0, then into frame 1.
+        top, left: as in `warp`.
+        kernels: by one Triton kernel, on an NVIDIA GPU where Triton works. The places are then
+            taken from pixels directly, not through [-1, 1]: equal up to fp32's rounding.
+
+    Returns:
+        (B, F C, h, w), frame 0's channels first, in the dtype of `maps`.
+    """
+    if kernels:
+        from vfimamba_cli.ops import warp_triton
+
+        return warp_triton.warp_pair(maps, flow, top, left)
+    first = warp(maps[0], flow[:, :2], top=top, left=left)
+    return torch.cat((first, warp(maps[1], flow[:, 2:], top=top, left=left)), dim=1)

@@ -1,8 +1,8 @@
 """A video file in, a smoother one out: reader, timeline, engine, writer."""
 
 import math
-from collections.abc import Callable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +11,11 @@ from tqdm import tqdm
 from vfimamba_cli.checkpoint.load import load_model
 from vfimamba_cli.engine.interpolator import Interpolator
 from vfimamba_cli.errors import OptionError
+from vfimamba_cli.frame import Frame
 from vfimamba_cli.model.registry import ModelSpec
 from vfimamba_cli.pipeline.frames import FrameMaker
 from vfimamba_cli.pipeline.report import Report, Watch
+from vfimamba_cli.video.cuts import changes
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.prefetch import prefetch, write_behind
 from vfimamba_cli.video.reader import VideoReader
@@ -88,26 +90,49 @@ def interpolate_video(
                 announce(line)
             total = timeline.frame_count(reader.info.frame_count)
             with tqdm(total=total, unit="frame", disable=None if progress else True) as bar:
-                watch = pump(reader, maker, writer, bar)
-        return Report(
-            output=target,
-            info=reader.info,
-            factor=factor,
-            frames=maker.count,
-            seconds=watch.seconds(),
-            waits=watch.waits,
-        )
+                watch = pump(reader.frames(), maker, writer.write, bar.update)
+        return watch.report(maker, reader.info, output=target)
 
 
-def pump(reader: VideoReader, maker: FrameMaker, writer: VideoWriter, bar: "tqdm[None]") -> Watch:
-    """All frames from the reader through the maker to the writer, each in a thread of its own."""
+def discard_frames(
+    source: str | Path, engine: Interpolator, *, factor: int = 2, limit: int | None = None
+) -> Report:
+    """Make the frames that `interpolate_video` would write, and write none of them.
+
+    Args:
+        source: video to read.
+        engine: what makes them.
+        factor: times as many frames.
+        limit: read no more frames than these.
+
+    Raises:
+        VfimambaError: as `interpolate_video` does for the source.
+    """
+    with VideoReader(source) as reader:
+        maker = FrameMaker(engine, MultiplyRate(factor))
+        watch = pump(islice(reader.frames(), limit), maker, lambda _: None, lambda: None)
+        return watch.report(maker, reader.info)
+
+
+def pump(
+    source: Iterable[Frame],
+    maker: FrameMaker,
+    write: Callable[[Frame], None],
+    count: Callable[[], object],
+) -> Watch:
+    """All frames from `source` through the maker to `write`, all of it at the same time.
+
+    Decoding, looking for cuts, and writing have a thread each. The engine's is this one; on CUDA
+    it hardly computes, and the device works on several pairs ahead of what is given to `write`.
+    """
     watch = Watch()
-    with write_behind(writer.write, depth=AHEAD) as put:
-        decoded = watch.timed(prefetch(reader.frames(), depth=AHEAD), "decode")
-        for frame in maker.frames(decoded):
+    with write_behind(write, depth=AHEAD) as put:
+        looked_at = prefetch(changes(prefetch(source, depth=AHEAD)), depth=AHEAD)
+        for frame in maker.frames(watch.timed(looked_at, "decode")):
             with watch.waiting("encode"):
                 put(frame)
-            bar.update()
+            count()
+        watch.all_made()
     return watch
 
 

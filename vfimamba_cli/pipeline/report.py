@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from vfimamba_cli.pipeline.frames import FrameMaker
 from vfimamba_cli.video.info import VideoInfo
 
 T = TypeVar("T")
 
 NOTABLE_WAIT = 0.05
-"""Share of the time that the engine must wait for another stage to be called the limit."""
+"""Share of the time that the engine must be idle, and wait for another stage, for that stage to be
+called the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,28 +23,47 @@ class Report:
     """What was done.
 
     Attributes:
-        output: the file written.
+        output: the file written; None where the frames were discarded.
         info: the source.
         factor: times as many frames, as carried out.
         frames: how many of each kind were written: source, made, held (after a cut or the last
             frame), static (between two identical frames).
         seconds: wall time of it all, without loading the model.
-        waits: seconds of it that the engine waited for frames to be decoded (`decode`) and for
-            made ones to be taken by the encoder (`encode`).
+        engine_seconds: that the device computed the made frames for, whatever it waited between
+            them.
+        waits: seconds of the wall time that the engine waited for frames to be decoded and
+            compared (`decode`), and for made ones to be taken by the encoder, the last of them
+            until the file was whole (`encode`).
     """
 
-    output: Path
+    output: Path | None
     info: VideoInfo
     factor: int
     frames: Counter[str]
     seconds: float
+    engine_seconds: float
     waits: dict[str, float]
 
     @property
+    def made_rate(self) -> float:
+        """Made frames per second of wall time."""
+        return self.frames["made"] / self.seconds
+
+    @property
+    def engine_rate(self) -> float:
+        """Made frames per second of the engine alone."""
+        return self.frames["made"] / self.engine_seconds if self.engine_seconds else 0.0
+
+    @property
     def limit(self) -> str:
-        """The stage that the others wait for: decode, engine or encode."""
+        """The stage that the others wait for: decode, engine or encode.
+
+        An engine that computes nearly all the time is the limit whatever its thread waited: that
+        thread is ahead of the device, and small waits are those of threads for each other.
+        """
         stage, waited = max(self.waits.items(), key=lambda item: item[1])
-        return stage if waited > NOTABLE_WAIT * self.seconds else "engine"
+        idle = self.seconds - self.engine_seconds
+        return stage if min(waited, idle) > NOTABLE_WAIT * self.seconds else "engine"
 
     def summary(self) -> str:
         """One line for people."""
@@ -52,13 +73,12 @@ class Report:
             for kind in ("made", "held", "static")
             if self.frames[kind]
         )
-        busy = self.seconds - sum(self.waits.values())
         return (
-            f"{self.output}: {source} -> {self.frames.total()} frames ({kinds}), "
+            f"{self.output or 'discarded'}: {source} -> {self.frames.total()} frames ({kinds}), "
             f"{float(rate):.6g} -> {float(rate * self.factor):.6g} fps, "
             f"{self.seconds:.1f} s: {self.frames.total() / self.seconds:.2f} frames/s, "
-            f"{self.frames['made'] / busy:.2f} made frames/s by the engine alone; "
-            f"limited by {self.limit}"
+            f"of them {self.made_rate:.2f} made, which the engine alone makes at "
+            f"{self.engine_rate:.2f}; limited by {self.limit}"
         )
 
 
@@ -69,9 +89,23 @@ class Watch:
         self.started = time.perf_counter()
         self.waits = {"decode": 0.0, "encode": 0.0}
 
-    def seconds(self) -> float:
-        """Since it was made."""
-        return time.perf_counter() - self.started
+    def all_made(self) -> None:
+        """From now on the encoder is waited for: it may hold back many frames."""
+        self.last_made = time.perf_counter()
+
+    def report(self, maker: FrameMaker, info: VideoInfo, *, output: Path | None = None) -> Report:
+        """Of a run that is over now."""
+        now = time.perf_counter()
+        self.waits["encode"] += now - self.last_made
+        return Report(
+            output=output,
+            info=info,
+            factor=maker.timeline.factor,
+            frames=maker.count,
+            seconds=now - self.started,
+            engine_seconds=maker.seconds,
+            waits=self.waits,
+        )
 
     @contextmanager
     def waiting(self, cause: str) -> Iterator[None]:

@@ -1,5 +1,8 @@
-"""A whole short clip as RGB pixels in memory: what training reads, not what interpolation shows."""
+"""Whole short clips: read as RGB pixels, which training wants, and written to time with."""
 
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -7,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vfimamba_cli.errors import InputError
-from vfimamba_cli.video.pyav import open_for_reading
+from vfimamba_cli.frame import Frame
+from vfimamba_cli.video.encoder import encodable, encoded_format
+from vfimamba_cli.video.pyav import open_for_reading, open_for_writing
 
 
 def read_clip(path: Path) -> NDArray[np.uint8]:
@@ -37,3 +42,22 @@ def read_clip(path: Path) -> NDArray[np.uint8]:
     if len({picture.shape for picture in pictures}) > 1:
         raise InputError(f"The picture size changes inside the clip: {path}")
     return np.stack(pictures)
+
+
+def write_clip(path: Path, frames: Iterator[Frame], *, rate: Fraction) -> None:
+    """Encode frames of one size, evenly timed, as H.264 in MP4: quickly, and in good quality."""
+    first = next(frames)
+    height, width = first.size
+    with open_for_writing(path, container="mp4", options={}) as container:
+        stream = container.add_stream(
+            "libx264",
+            rate=rate,
+            options={"crf": "20", "preset": "veryfast"},
+            width=width,
+            height=height,
+            pix_fmt=encoded_format(first.color),
+            time_base=1 / rate,
+        )
+        for frame in chain((first,), frames):
+            container.mux(stream.encode(encodable(frame, 1 / rate)))
+        container.mux(stream.encode(None))

@@ -7,6 +7,9 @@ and flashes keep the blocks, a cut does not.
 H x W: the small picture; h x w: its blocks; S x S: the shifts tried.
 """
 
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
@@ -14,6 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from vfimamba_cli.frame import Frame
 
 Picture = npt.NDArray[np.float32]
+Change = Literal["none", "motion", "cut"]
 
 LONG_SIDE = 64
 """Pixels of a small picture's long side."""
@@ -40,6 +44,15 @@ REPLACED = 48.0
 """To black, to white: hardly a brightness is shared, and they are this many 8-bit codes apart."""
 
 
+def changes(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Change]]:
+    """Each frame with what happened since the one before it; a cut at the first."""
+    before: tuple[Frame, Picture] | None = None
+    for frame in frames:
+        small = small_luma(frame)
+        yield frame, "cut" if before is None else _change(*before, frame, small)
+        before = frame, small
+
+
 def is_static(first: Frame, second: Frame) -> bool:
     """Whether both frames are the same picture, bit for bit."""
     return all(np.array_equal(a, b) for a, b in zip(first.planes, second.planes, strict=True))
@@ -47,7 +60,16 @@ def is_static(first: Frame, second: Frame) -> bool:
 
 def is_cut(first: Frame, second: Frame) -> bool:
     """Whether `second` shows another scene than `first`."""
-    a, b = small_luma(first), small_luma(second)
+    return _is_other_scene(small_luma(first), small_luma(second))
+
+
+def _change(first: Frame, a: Picture, second: Frame, b: Picture) -> Change:
+    if np.array_equal(a, b) and is_static(first, second):  # the small pictures mostly say no
+        return "none"
+    return "cut" if _is_other_scene(a, b) else "motion"
+
+
+def _is_other_scene(a: Picture, b: Picture) -> bool:
     alike = _correlation(a, b)
     if alike > ALIKE:
         return False

@@ -20,12 +20,18 @@ Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor
 class Backend:
     """One way to run the scan, in the module of this package that has its name.
 
+    The module has `selective_scan`, for sequences of any kind; or, `on_grid`, it has
+    `cross_selective_scan`, which does all of a network's scan between projection and norm.
+
     Attributes:
         name: as `--scan` takes it.
         devices: kinds of device it runs on; empty means any.
         requires: a module that must be installed, or None.
         differentiable: whether gradients flow through it.
         probed: whether its module's `failure(device)` must be asked before it is trusted.
+        on_grid: whether it reads two frames' feature maps instead of sequences, the tokens of
+            both frames alternating in all orders.
+        fused: whether it exists only as a part of the fused network, in half precision.
     """
 
     name: str
@@ -33,14 +39,27 @@ class Backend:
     requires: str | None = None
     differentiable: bool = True
     probed: bool = False
+    on_grid: bool = False
+    fused: bool = False
 
     def load(self) -> Scan:
         """The backend's `selective_scan`; imports what it needs now, not before."""
         scan: Scan = import_module(f"{__name__}.{self.name}").selective_scan
         return scan
 
-    def obstacle(self, device: torch.device, *, training: bool = False) -> str | None:
+    def obstacle(
+        self,
+        device: torch.device,
+        *,
+        training: bool = False,
+        sequences: bool = False,
+        fused: bool = False,
+    ) -> str | None:
         """Why it cannot run on `device`, to follow "cannot run here: it"; None if it can."""
+        if self.fused and not fused:
+            return "is made for the published network, in half precision, without gradients"
+        if sequences and self.on_grid:
+            return "scans whole feature maps, whose frames' tokens alternate, and no sequences"
         if self.devices and device.type not in self.devices:
             return f"needs a {' or '.join(self.devices).upper()} device, not {device}"
         if self.requires is not None and find_spec(self.requires) is None:
@@ -48,12 +67,26 @@ class Backend:
         if training and not self.differentiable:
             return "has no gradients"
         if self.probed:
-            failure: str | None = import_module(f"{__name__}.{self.name}").failure(device)
+            try:
+                module = import_module(f"{__name__}.{self.name}")
+            except ImportError as error:
+                return f"needs the module {self.requires}, whose import failed: {error}"
+            failure: str | None = module.failure(device)
             return failure
         return None
 
 
 BACKENDS = (  # fastest first; `auto` takes the first that can run
+    Backend(
+        name="lanes",
+        devices=("cuda",),
+        requires="cuda",
+        differentiable=False,
+        probed=True,
+        on_grid=True,
+        fused=True,
+    ),
+    Backend(name="triton", devices=("cuda",), requires="triton", probed=True, on_grid=True),
     Backend(
         name="mamba_cuda",
         devices=("cuda",),
@@ -66,30 +99,43 @@ BACKENDS = (  # fastest first; `auto` takes the first that can run
 )
 
 
-def choose_backend(name: str, device: torch.device, *, training: bool = False) -> Backend:
+def choose_backend(
+    name: str,
+    device: torch.device,
+    *,
+    training: bool = False,
+    sequences: bool = False,
+    fused: bool = False,
+) -> Backend:
     """The backend called `name`, or for `auto` the fastest that can run on `device`.
 
     Args:
         name: one of `BACKENDS`, or `auto`.
         device: where the tensors will be.
         training: whether gradients will be asked for.
+        sequences: whether it must run `selective_scan`.
+        fused: whether it will run in the fused network.
 
     Raises:
         OptionError: there is no backend of that name.
         DeviceError: the backend asked for cannot run there; another is never taken instead.
     """
+
+    def obstacle(backend: Backend) -> str | None:
+        return backend.obstacle(device, training=training, sequences=sequences, fused=fused)
+
     if name == "auto":
-        return next(b for b in BACKENDS if b.obstacle(device, training=training) is None)
+        return next(backend for backend in BACKENDS if obstacle(backend) is None)
     named = {backend.name: backend for backend in BACKENDS}
     if name not in named:
         raise OptionError(
             f"There is no scan backend {name!r}",
             hint=f"Choose one of {', '.join(('auto', *named))}",
         )
-    if (obstacle := named[name].obstacle(device, training=training)) is not None:
-        able = [b.name for b in BACKENDS if b.obstacle(device, training=training) is None]
+    if (reason := obstacle(named[name])) is not None:
+        able = [backend.name for backend in BACKENDS if obstacle(backend) is None]
         raise DeviceError(
-            f"Scan backend {name!r} cannot run here: it {obstacle}",
+            f"Scan backend {name!r} cannot run here: it {reason}",
             hint=f"Those that can: {', '.join(('auto', *able))}",
         )
     return named[name]
@@ -120,7 +166,7 @@ def selective_scan(
         A: (K, D, N), negative, fp32.
         B, C: (B, K, N, L).
         D, dt_bias: (K, D), fp32.
-        backend: from `choose_backend`.
+        backend: from `choose_backend`, not one that is `on_grid`.
 
     Returns:
         (B, K, D, L), fp32.

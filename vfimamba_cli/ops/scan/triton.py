@@ -6,10 +6,13 @@ README.md, "Fused kernels", has the design. Importing this module imports Triton
 F = 2 frames, B batch, D channels, N states, R rank, L = 2 H W tokens, K = 4 orders, M chunks.
 """
 
+from functools import cache
+from subprocess import SubprocessError
 from typing import Any
 
 import torch
 from torch import Tensor
+from triton.errors import TritonError
 
 from vfimamba_cli.ops.scan.triton_launch import ORDERS, FusedScan, Launch
 
@@ -54,7 +57,8 @@ def cross_selective_scan(
         ValueError: shapes that do not fit one another.
     """
     _check(u, x_dbl, A, D, dt_weight, dt_bias)
-    launch = launch or Launch.for_size(u)
+    training = torch.is_grad_enabled() and u.requires_grad
+    launch = launch or Launch.for_size(u, training=training)
     cut = (launch.chunk, launch.block, launch.warps)
     return _scan(u, x_dbl, A, D, dt_weight, dt_bias, exact_columns, dtype, *cut)[0]
 
@@ -150,16 +154,16 @@ def _scan_backward(
         parts = scan.gradients(starts, carries, spread)
     rank = dt_weight.shape[-1]
     features = x_dbl.reshape(-1, ORDERS, x_dbl.shape[-1] // ORDERS)
-    low = features[..., :rank].float()  # (F B H W, K, R)
-    grad_low = torch.einsum("kpd,kdr->pkr", parts.dt, dt_weight.float())
-    grad_x = torch.cat((grad_low, parts.BC), dim=-1)
+    low = features[..., :rank]  # (F B H W, K, R)
+    grad_low = torch.einsum("kpd,kdr->pkr", parts.dt, dt_weight.to(u.dtype))
+    grad_x = torch.cat((grad_low.float(), parts.BC), dim=-1)
     return (
         parts.u.view(u.shape).to(u.dtype),
         grad_x.view(x_dbl.shape).to(x_dbl.dtype),
-        parts.A.transpose(1, 2).to(A.dtype, copy=True),
+        parts.A.transpose(1, 2).contiguous().to(A.dtype),
         parts.D.to(D.dtype, copy=True),
-        torch.einsum("kpd,pkr->kdr", parts.dt, low).to(dt_weight.dtype),
-        parts.dt.sum(1).to(dt_bias.dtype),
+        torch.einsum("kpd,pkr->kdr", parts.dt, low).contiguous().to(dt_weight.dtype),
+        parts.dt.sum(1, dtype=torch.float32).to(dt_bias.dtype),
     )
 
 
@@ -196,3 +200,30 @@ def _backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
 
 
 _scan.register_autograd(_backward, setup_context=_keep)
+
+
+@cache
+def failure(device: torch.device) -> str | None:
+    """Why the kernels cannot run on `device`, found by running them once; None if they can.
+
+    Triton needs a GPU it can compile for and a C compiler with Python's headers.
+    """
+    if device.type == "cuda" and not torch.cuda.is_available():
+        return "needs a CUDA device, and PyTorch finds none"
+    channels, states = 16, 4
+    ones, zeros = torch.ones(4, channels, device=device), torch.zeros
+    try:
+        y = cross_selective_scan(
+            torch.ones(2, 1, 1, 1, channels, device=device),
+            zeros(2, 1, 1, 1, ORDERS * (1 + 2 * states), device=device),
+            A=zeros(4, channels, states, device=device),
+            D=ones,
+            dt_weight=zeros(4, channels, 1, device=device),
+            dt_bias=ones,
+            exact_columns=True,
+        )
+        right = bool((y == ORDERS).all())  # without B and C, D alone; waits for the kernels
+    except (ImportError, AttributeError, RuntimeError, OSError, SubprocessError, TritonError) as e:
+        reason = str(e).strip().splitlines() or [type(e).__name__]
+        return f"needs Triton to work, but a trial run failed: {reason[0]}"
+    return None if right else "needs Triton to work, but a trial run gave wrong numbers"

@@ -6,7 +6,7 @@ M chunks.
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, e, log2, prod
+from math import ceil, e, log2
 from typing import Any, Self
 
 import torch
@@ -18,7 +18,6 @@ from vfimamba_cli.ops.scan import triton_kernels as kernels
 
 ORDERS = 4
 LANES = 2**18  # (order, channel, chunk) triples that fill a large GPU
-SCRATCH = 2**29  # bytes of states that the backward pass keeps at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +35,13 @@ class Launch:
     warps: int = 1
 
     @classmethod
-    def for_size(cls, u: Tensor) -> Self:
-        """For activations (F, B, H, W, D): chunks as long as leaves enough of them."""
+    def for_size(cls, u: Tensor, *, training: bool = False) -> Self:
+        """For activations (F, B, H, W, D): chunks as long as leaves enough of them.
+
+        For gradients short ones: all that is kept of them then stays in the GPU's cache.
+        """
+        if training:
+            return cls(chunk=32)
         _, batch, height, width, channels = u.shape
         chunk = batch * height * width * ORDERS * channels // LANES
         return cls(chunk=min(max(triton.next_power_of_2(max(chunk, 1)), 32), 256))
@@ -181,22 +185,37 @@ class FusedScan:
     def gradients(self, starts: Tensor, carries: Tensor, grad: Tensor) -> "Gradients":
         """All gradients, from states and adjoints that enter chunks and dLoss/dy, (2, B, L, D).
 
-        Batch entries go in groups, so that no more than `SCRATCH` bytes of states are kept.
+        What sums are taken of is stored in the dtype of `u`.
         """
         batch, height, width, channels, chunks = self.size
-        states, pixels = self.A2.shape[1], 2 * batch * height * width
-        u, dt = (self.empty(ORDERS, pixels, channels) for _ in "ud")
-        parts = self.empty(channels // self.block, pixels, ORDERS, 2 * states)
+        states, pixels, dtype = self.A2.shape[1], 2 * batch * height * width, self.u.dtype
+        u, dt = (self.empty(ORDERS, pixels, channels, dtype=dtype) for _ in "ud")
+        parts = self.empty(channels // self.block, pixels, ORDERS, 2 * states, dtype=dtype)
         A, D = torch.empty_like(starts), self.empty(batch, chunks, ORDERS, channels)
-        kept = (chunks, ORDERS, self.launch.chunk, states, channels)
-        group = min(batch, max(1, SCRATCH // (4 * prod(kept))))
-        scratch = self.empty(group, *kept)
-        for first in range(0, batch, group):
-            backward_kernels.chunk_gradients[self.grid(min(group, batch - first) * ORDERS)](
-                self.u, self.x, self.A2, self.weight, self.bias, self.D, starts, carries, grad,
-                scratch, u, dt, parts, A, D, first, *self.size, **self.constants,
-            )  # fmt: skip
-        return Gradients(u=u.sum(0), dt=dt, BC=parts.sum(0), A=A.sum((0, 1)), D=D.sum((0, 1)))
+        programs = min(starts.numel() // (states * self.block), self.resident)
+        scratch = self.empty(programs, self.launch.chunk, states, self.block, dtype=dtype)
+        fast = self.u.is_cuda and dtype != torch.float32 and min(states, self.block) >= 16
+        backward_kernels.chunk_gradients[(programs,)](
+            self.u, self.x, self.A2, self.weight, self.bias, self.D, starts, carries, grad,
+            scratch, u, dt, parts, A, D, self.block, *self.size,
+            FAST=fast, num_stages=1, **self.constants,
+        )  # fmt: skip
+        exact = torch.float32
+        return Gradients(
+            u=u.sum(0, dtype=exact),
+            dt=dt,
+            BC=parts.sum(0, dtype=exact),
+            A=A.sum((0, 1)),
+            D=D.sum((0, 1)),
+        )
+
+    @property
+    def resident(self) -> int:
+        """Programs of the gradients' kernel that a GPU runs at once; on a CPU, a few."""
+        if not self.u.is_cuda:
+            return 3
+        processors = torch.cuda.get_device_properties(self.u.device).multi_processor_count
+        return processors * max(8 // self.launch.warps, 1)
 
     def _move(self, kernel: Any, source: Tensor, out: Tensor, *, exact: bool) -> None:
         batch, height, width, channels, _ = self.size
@@ -214,7 +233,7 @@ class Gradients:
 
     Attributes:
         u: (F B P, D).
-        dt: before the softplus, (K, F B P, D).
+        dt: before the softplus, (K, F B P, D), in the dtype of the scan's inputs.
         BC: of B, then of C, (F B P, K, 2 N).
         A: (K, N, D).
         D: (K, D).

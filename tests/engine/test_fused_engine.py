@@ -1,0 +1,125 @@
+"""The half-precision engine on a GPU: the plain network's pictures, tiled, recorded, any time."""
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from vfimamba_cli.checkpoint.load import load_model
+from vfimamba_cli.engine import graphs as graphs_module
+from vfimamba_cli.engine.color import to_rgb
+from vfimamba_cli.engine.interpolator import Interpolator
+from vfimamba_cli.video.reader import VideoReader
+
+DEMO = Path(__file__).parents[1] / "media" / "demo.mp4"
+HALF = [Fraction(1, 2)]
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def network():
+    return load_model("vfimamba-s")
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """20 pairs of neighbors from real footage, (2, 1, 3, H, W) each."""
+    with VideoReader(DEMO) as reader:
+        frames = [to_rgb(f.planes, f.color, "cuda")[None] for f in reader.frames()]
+    return [torch.stack(pair) for pair in list(pairwise(frames))[::4][:20]]
+
+
+def enlarged(pair, height, width):
+    """The same frames at another size: real content, larger motion."""
+    big = torch.nn.functional.interpolate(pair[:, 0], (height, width), mode="bicubic")
+    return big[:, None]
+
+
+def codes(a, b):
+    """Differences in codes of 8 bits."""
+    return (a - b).abs() * 255
+
+
+def test_the_fastest_backend_is_chosen_and_fused(network):
+    engine = Interpolator(network)
+    assert engine.backend.name == "lanes"
+    assert engine.graphs is not None
+    assert Interpolator(network, dtype=torch.float32).graphs is None
+    assert Interpolator(network, scan="chunked").graphs is None
+
+
+def test_pictures_of_real_footage_are_those_of_the_fp32_network(network, pairs):
+    fused = Interpolator(network)
+    truth = Interpolator(network, dtype=torch.float32, scan="chunked")
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        off = torch.stack(
+            [codes(fused.interpolate(*p, HALF), truth.interpolate(*p, HALF)) for p in pairs]
+        )
+    assert len(pairs) == 20
+    assert off.mean() <= 0.15
+    assert (off <= 2).float().mean() >= 0.999
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("flow_scale", [1, 0.5])
+def test_number_formats_and_flow_scales(network, pairs, dtype, flow_scale):
+    fused = Interpolator(network, dtype=dtype, flow_scale=flow_scale)
+    truth = Interpolator(network, dtype=torch.float32, scan="chunked", flow_scale=flow_scale)
+    off = codes(fused.interpolate(*pairs[3], HALF), truth.interpolate(*pairs[3], HALF))
+    assert off.mean() <= (0.15 if dtype == torch.float16 else 1)
+
+
+@pytest.mark.parametrize("tile", [256, 512, 1024])
+def test_tiled_is_untiled(network, pairs, tile):
+    first, second = enlarged(pairs[5], 1090, 1934)
+    whole = Interpolator(network).interpolate(first, second, HALF)
+    tiled = Interpolator(network, tile=tile).interpolate(first, second, HALF)
+    assert codes(tiled, whole).max() <= 1
+
+
+def test_a_recording_made_for_one_pair_serves_all_pairs_and_times(network, pairs):
+    times = [Fraction(1, 4), Fraction(1, 2), Fraction(7, 10)]
+    recorded, plain = Interpolator(network), Interpolator(network)
+    plain.graphs = None
+    recorded.interpolate(*pairs[0], HALF)
+    recording = recorded.graphs._recording
+    for pair in (pairs[9], pairs[0]):
+        made, expected = (e.interpolate(*pair, times) for e in (recorded, plain))
+        assert torch.equal(made, expected)
+        assert codes(made[0], made[2]).mean() > 0.05  # times differ, memory is not shared
+    assert recorded.graphs._recording is recording
+    small = pairs[0][..., :200, :300]
+    assert torch.equal(recorded.interpolate(*small, HALF), plain.interpolate(*small, HALF))
+    assert recorded.graphs._recording is not recording
+
+
+def test_augmentation_and_halving_use_the_recording_twice(network, pairs):
+    for options in ({"tta": True}, {"schedule": "halving"}):
+        recorded, plain = (Interpolator(network, **options) for _ in "ab")
+        plain.graphs = None
+        times = [Fraction(i, 4) for i in (1, 2, 3)]
+        assert torch.equal(
+            recorded.interpolate(*pairs[2], times), plain.interpolate(*pairs[2], times)
+        )
+
+
+def test_batches(network, pairs):
+    both = torch.cat((pairs[1], pairs[8]), dim=1)
+    made = Interpolator(network).interpolate(*both, HALF)[0]
+    alone = [Interpolator(network).interpolate(*p, HALF)[0, 0] for p in (pairs[1], pairs[8])]
+    assert codes(made, torch.stack(alone)).max() <= 1
+
+
+def test_a_recording_that_is_off_is_announced_and_not_used(network, pairs, monkeypatch):
+    said = []
+    monkeypatch.setattr(graphs_module.Recording, "check", lambda self: 0.5)
+    engine = Interpolator(network, announce=said.append)
+    made = engine.interpolate(*pairs[4], HALF)
+    assert said == ["CUDA graph: off by 5.0e-01, so frames are made without it"]
+    assert engine.graphs._recording is None
+    plain = Interpolator(network)
+    plain.graphs = None
+    assert torch.equal(made, plain.interpolate(*pairs[4], HALF))
