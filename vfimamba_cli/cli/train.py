@@ -35,7 +35,9 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
-    scan: Annotated[str, typer.Option(help="auto, mamba_cuda, chunked or reference")] = "auto",
+    scan: Annotated[
+        str, typer.Option(help="auto, triton, mamba_cuda, chunked or reference")
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Of the first weights and every draw")] = 0,
 ) -> None:
     """Train a network on a folder of videos; Ctrl-C saves and stops."""

@@ -69,7 +69,7 @@ class TripletBatches:
         first, target, second = pictures.unbind(1)
         return TripletBatch(
             frames=torch.stack((first, second)),
-            target=target,
+            target=target.contiguous(),
             t=to_device(times.astype(np.float32), self.device),
             origins=tuple(origins),
         )

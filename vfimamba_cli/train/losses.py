@@ -3,16 +3,15 @@
 N pictures of C channels, H x W pixels.
 """
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vfimamba_cli.model.interface import Prediction
+from vfimamba_cli.ops.resize import resize
 
 LEVELS = 5
-BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+CENTER, NEAR, FAR = 6 / 16, 4 / 16, 1 / 16  # the binomial kernel, from its middle outwards
 MERGE_WEIGHT = 0.5
 
 
@@ -63,21 +62,26 @@ def mean_magnitude(level: Tensor) -> Tensor:
 
 def blur_and_halve(level: Tensor) -> Tensor:
     """(..., H, W) -> (..., ceil(H / 2), ceil(W / 2))."""
-    planes = level.flatten(0, -3)[:, None]
-    planes = F.pad(planes, (2, 2, 2, 2), mode="replicate")
-    planes = F.conv2d(planes, binomial_kernel(level.device), stride=2)
-    return planes.reshape(*level.shape[:-2], *planes.shape[-2:])
+    return blur_and_halve_along(blur_and_halve_along(level, -2), -1)
 
 
-@functools.cache
-def binomial_kernel(device: torch.device) -> Tensor:
-    """(1, 1, 5, 5), sum 1. Kept, because a copy to the device would make the host wait."""
-    row = torch.tensor(BINOMIAL, device=device)
-    return torch.outer(row, row)[None, None]
+def blur_and_halve_along(level: Tensor, dim: int) -> Tensor:
+    """One axis, -1 or -2, in slices: a compiler makes one pass of them and of their gradients."""
+    size = level.shape[dim]
+    first, last = level.narrow(dim, 0, 1), level.narrow(dim, size - 1, 1)
+    even, odd = (level[..., i::2] if dim == -1 else level[..., i::2, :] for i in (0, 1))
+    n = even.shape[dim]
+    two_before = torch.cat((first, even.narrow(dim, 0, n - 1)), dim)
+    before = torch.cat((first, odd.narrow(dim, 0, n - 1)), dim)
+    after = odd if odd.shape[dim] == n else torch.cat((odd, last), dim)
+    two_after = torch.cat((even.narrow(dim, 1, n - 1), last), dim)
+    return CENTER * even + NEAR * (before + after) + FAR * (two_before + two_after)
 
 
 def resize_to(level: Tensor, like: Tensor) -> Tensor:
     """(..., h, w) -> (..., H, W) of `like`, bilinear."""
-    planes = level.flatten(0, -3)[:, None]
-    planes = F.interpolate(planes, size=like.shape[-2:], mode="bilinear", align_corners=False)
-    return planes.reshape(*like.shape)
+    planes, size = level.flatten(0, -3)[:, None], like.shape[-2:]
+    if size == (2 * level.shape[-2], 2 * level.shape[-1]):
+        return resize(planes, 2).reshape(like.shape)
+    planes = F.interpolate(planes, size=size, mode="bilinear", align_corners=False)
+    return planes.reshape(like.shape)

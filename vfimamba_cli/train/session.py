@@ -20,7 +20,7 @@ from vfimamba_cli.errors import OptionError
 from vfimamba_cli.model.registry import ModelSpec
 from vfimamba_cli.model.vfimamba import VFIMamba
 from vfimamba_cli.ops.device import choose_device
-from vfimamba_cli.ops.scan import choose_backend
+from vfimamba_cli.ops.scan import Backend, choose_backend
 from vfimamba_cli.train.recipe import Recipe
 from vfimamba_cli.train.run_folder import RunFolder
 from vfimamba_cli.train.trainer import Trainer
@@ -41,6 +41,8 @@ class Session:
         resume: go on with the run in `out`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         scan: name of a scan backend, or `auto`.
+        compiled: let PyTorch compile the steps, where Triton runs the scan and so can be relied
+            on, and record them as CUDA graphs.
     """
 
     data: Path
@@ -51,6 +53,7 @@ class Session:
     resume: bool = False
     device: str = "auto"
     scan: str = "auto"
+    compiled: bool = True
 
 
 def train(
@@ -90,6 +93,7 @@ def train(
         folder=folder,
         announce=announce,
         validation=load_validation(session.validation) if session.validation else None,
+        compiled=session.compiled and network.kernels,
     )
     if session.resume:
         trainer.resume()
@@ -121,11 +125,22 @@ def find_spec(name: str) -> ModelSpec:
     return replace(known[name], channel_order="rgb", arbitrary_time=True)
 
 
+def find_scan(session: Session, spec: ModelSpec, device: torch.device) -> Backend:
+    """What runs the scans; kernels for tokens that alternate run no others.
+
+    Raises:
+        DeviceError: if the scan asked for cannot run there.
+    """
+    sequences = "sequential" in (spec.config.rows, spec.config.columns)
+    return choose_backend(session.scan, device, training=True, sequences=sequences)
+
+
 def make_network(session: Session, recipe: Recipe, device: torch.device) -> VFIMamba:
     """Random weights by the recipe's seed, or those of `session.initial`."""
-    backend = choose_backend(session.scan, device, training=True)
+    spec = find_spec(recipe.model)
+    backend = find_scan(session, spec, device)
     torch.manual_seed(recipe.seed)
-    network = find_spec(recipe.model).build()
+    network = spec.build()
     if session.initial:
         weights = read_checkpoint(session.initial).weights
         load_weights(network, weights, origin=str(session.initial))
@@ -181,7 +196,7 @@ def describe(trainer: Trainer, recipe: Recipe, session: Session) -> list[str]:
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     batches, device = trainer.batches, trainer.batches.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    scan = choose_backend(session.scan, device, training=True).name
+    scan = find_scan(session, trainer.network.spec, device).name
     length = " or ".join(
         text
         for value, text in (
@@ -193,7 +208,8 @@ def describe(trainer: Trainer, recipe: Recipe, session: Session) -> list[str]:
     return [
         f"model: {recipe.model}, {parameters:,} parameters, from "
         f"{'step ' + str(trainer.step) if trainer.step else session.initial or 'random weights'}",
-        f"device: {device} ({name}), convolutions in {trainer.precision}, scan {scan}",
+        f"device: {device} ({name}), convolutions in {trainer.precision}, scan {scan}, "
+        f"steps {'compiled at the start' if trainer.compiled else 'eager'}",
         f"samples: batches of {batches.size} at {recipe.triplets.crop} x {recipe.triplets.crop}, "
         f"{batches.synthetic} of them moving layers",
         f"schedule: {length}, learning rate up to {recipe.lr:g}, seed {recipe.seed}",

@@ -15,7 +15,7 @@ from vfimamba_cli.errors import VfimambaError
 from vfimamba_cli.model.vfimamba import VFIMamba
 from vfimamba_cli.train.ema import Ema
 from vfimamba_cli.train.logbook import Logbook, Window
-from vfimamba_cli.train.losses import interpolation_loss
+from vfimamba_cli.train.objective import Objective
 from vfimamba_cli.train.precision import Readback, choose_precision
 from vfimamba_cli.train.recipe import Recipe
 from vfimamba_cli.train.run_folder import RunFolder, RunState
@@ -55,6 +55,7 @@ class Trainer:
     Attributes:
         step: optimizer steps taken.
         ema: the averaged weights.
+        compiled: whether steps are compiled and recorded before the first; else they are eager.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class Trainer:
         folder: RunFolder,
         announce: Callable[[str], None],
         validation: Tensor | None = None,
+        compiled: bool = False,
     ) -> None:
         self.recipe, self.batches, self.folder = recipe, batches, folder
         device = batches.device
         self.network = network.train().to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = choose_precision(device)
+        self.objective, self.compiled = Objective(self.network, self.precision), compiled
         self.ema = Ema(self.network, recipe.ema_decay)
         self.optimizer = make_optimizer(self.network, recipe)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.needs_scaling)
@@ -105,11 +108,19 @@ class Trainer:
         Raises:
             TrainingError: the loss or the gradient is not finite; nothing is saved then.
         """
+        batch = self.batches.at(self.step)
+        if self.compiled and self.progress() < 1:
+            self.objective.compile(batch, self.logbook.announce)
+            self.objective.record(batch, self.logbook.announce)
+            self.logbook.announce(f"steps are {self.objective}")
         self.began = time.monotonic()
         window, log, save = Window(), Every(LOG_SECONDS), Every(SAVE_SECONDS)
         validation = Every(VALIDATE_SECONDS)
         while not (finished := self.progress() >= 1) and not stopped():
-            self.take_step(self.batches.at(self.step), window)
+            numbers = self.launch(batch)
+            following = self.batches.at(self.step + 1)  # while the device works
+            self.finish(batch, numbers, window)
+            batch = following
             if log.due() or self.step == 1:
                 self.log(window)
                 window = Window()
@@ -130,15 +141,20 @@ class Trainer:
 
     def take_step(self, batch: TripletBatch, window: Window) -> None:
         """One optimizer step; its numbers go into `window`."""
+        self.finish(batch, self.launch(batch), window)
+
+    def launch(self, batch: TripletBatch) -> Readback:
+        """Start both passes: loss, error, and the norm of the gradient of the step before."""
+        loss, error = self.objective(batch)
+        numbers = Readback(torch.stack((loss.detach(), error, self.norm)))
+        self.objective.backward(self.scaler.scale(loss))
+        return numbers
+
+    def finish(self, batch: TripletBatch, numbers: Readback, window: Window) -> None:
+        """Wait for the numbers, not for the gradients, and let the optimizer step."""
         rate = self.recipe.learning_rate(self.recipe.progress(self.step + 1, self.seconds))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with self.precision.autocast():
-            prediction = self.network(batch.frames, batch.t)
-        loss = interpolation_loss(prediction, batch.target)
-        error = (prediction.picture.detach().float() - batch.target).square().mean()
-        numbers = Readback(torch.stack((loss.detach(), error, self.norm)))
-        self.scaler.scale(loss).backward()
         loss_value, error_value, norm_before = numbers.wait()
         self.check_finite(loss_value, norm_before, batch)
         self.scaler.unscale_(self.optimizer)
