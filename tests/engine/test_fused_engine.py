@@ -25,6 +25,12 @@ def network():
 
 
 @pytest.fixture(scope="module")
+def fused(network):
+    """The engine as it is chosen; its recording follows the size of the last pair."""
+    return Interpolator(network)
+
+
+@pytest.fixture(scope="module")
 def pairs():
     """20 pairs of neighbors from real footage, (2, 1, 3, H, W) each."""
     with VideoReader(DEMO) as reader:
@@ -43,16 +49,14 @@ def codes(a, b):
     return (a - b).abs() * 255
 
 
-def test_the_fastest_backend_is_chosen_and_fused(network):
-    engine = Interpolator(network)
-    assert engine.backend.name == "lanes"
-    assert engine.graphs is not None
+def test_the_fastest_backend_is_chosen_and_fused(network, fused):
+    assert fused.backend.name == "lanes"
+    assert fused.graphs is not None
     assert Interpolator(network, dtype=torch.float32).graphs is None
     assert Interpolator(network, scan="chunked").graphs is None
 
 
-def test_pictures_of_real_footage_are_those_of_the_fp32_network(network, pairs):
-    fused = Interpolator(network)
+def test_pictures_of_real_footage_are_those_of_the_fp32_network(network, fused, pairs):
     truth = Interpolator(network, dtype=torch.float32, scan="chunked")
     with torch.backends.cudnn.flags(allow_tf32=False):
         off = torch.stack(
@@ -63,8 +67,7 @@ def test_pictures_of_real_footage_are_those_of_the_fp32_network(network, pairs):
     assert (off <= 2).float().mean() >= 0.999
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("flow_scale", [1, 0.5])
+@pytest.mark.parametrize(("dtype", "flow_scale"), [(torch.float16, 0.5), (torch.bfloat16, 1)])
 def test_number_formats_and_flow_scales(network, pairs, dtype, flow_scale):
     fused = Interpolator(network, dtype=dtype, flow_scale=flow_scale)
     truth = Interpolator(network, dtype=torch.float32, scan="chunked", flow_scale=flow_scale)
@@ -73,9 +76,9 @@ def test_number_formats_and_flow_scales(network, pairs, dtype, flow_scale):
 
 
 @pytest.mark.parametrize("tile", [256, 512, 1024])
-def test_tiled_is_untiled(network, pairs, tile):
+def test_tiled_is_untiled(network, fused, pairs, tile):
     first, second = enlarged(pairs[5], 1090, 1934)
-    whole = Interpolator(network).interpolate(first, second, HALF)
+    whole = fused.interpolate(first, second, HALF)
     tiled = Interpolator(network, tile=tile).interpolate(first, second, HALF)
     assert codes(tiled, whole).max() <= 1
 
@@ -106,11 +109,19 @@ def test_augmentation_and_halving_use_the_recording_twice(network, pairs):
         )
 
 
-def test_batches(network, pairs):
+def test_batches(fused, pairs):
     both = torch.cat((pairs[1], pairs[8]), dim=1)
-    made = Interpolator(network).interpolate(*both, HALF)[0]
-    alone = [Interpolator(network).interpolate(*p, HALF)[0, 0] for p in (pairs[1], pairs[8])]
+    made = fused.interpolate(*both, HALF)[0]
+    alone = [fused.interpolate(*p, HALF)[0, 0] for p in (pairs[1], pairs[8])]
     assert codes(made, torch.stack(alone)).max() <= 1
+
+
+def test_two_pairs_at_once_are_refused(fused, pairs):
+    begun = fused.between(*pairs[0], [Fraction(1, 4), Fraction(3, 4)])
+    next(begun)
+    fused.interpolate(*pairs[1], HALF)
+    with pytest.raises(RuntimeError, match="another pair"):
+        next(begun)
 
 
 def test_a_recording_that_is_off_is_announced_and_not_used(network, pairs, monkeypatch):

@@ -80,10 +80,3 @@ def test_a_mixer_under_autocast_is_near_fp32(dtype):
     assert_near(actual.detach(), expected.detach(), 3e-2)
     assert_near(inputs[0].grad, inputs[1].grad, 3e-2, "input")
     assert_gradients_near(ours, theirs, 5e-2)
-
-
-def test_tokens_in_sequence_are_scanned_by_another_backend():
-    plain, kernels = pair(ModelConfig(**{**TINY.to_dict(), "rows": "sequential"}))
-    frames, t = torch.rand(2, 1, 3, 32, 48, device=GPU), torch.tensor([0.5], device=GPU)
-    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-        assert_near(kernels(frames, t).picture, plain(frames, t).picture, 1e-4)

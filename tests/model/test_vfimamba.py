@@ -7,7 +7,8 @@ from vfimamba_cli.model.blocks import LayerNorm
 from vfimamba_cli.model.config import TINY, VFIMAMBA, VFIMAMBA_S, ModelConfig
 from vfimamba_cli.model.mixers import AttentionMixer
 from vfimamba_cli.model.registry import ModelSpec
-from vfimamba_cli.ops.scan import choose_backend
+from vfimamba_cli.model.vfimamba import VFIMamba
+from vfimamba_cli.ops.scan import Backend, choose_backend
 
 ABLATIONS = [
     {},
@@ -108,3 +109,10 @@ def test_an_impossible_configuration_is_refused(bad):
 def test_a_spec_survives_the_way_through_plain_values():
     spec = ModelSpec(name="x", config=TINY, channel_order="bgr", arbitrary_time=True)
     assert ModelSpec.from_dict(spec.to_dict()) == spec
+
+
+def test_a_scan_of_feature_maps_is_refused_where_tokens_do_not_alternate():
+    network = VFIMamba(ModelConfig(**{**TINY.to_dict(), "rows": "sequential"}))
+    with pytest.raises(ValueError, match="tokens alternate"):
+        network.use_scan(Backend(name="triton", on_grid=True))
+    VFIMamba(TINY).use_scan(Backend(name="triton", on_grid=True))

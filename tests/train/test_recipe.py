@@ -37,3 +37,12 @@ def test_options_that_make_no_recipe_are_refused(changes, message):
     options = {"stage": "clips", "crop": 64, "steps": 10, "minutes": None, "lr": 1e-4} | changes
     with pytest.raises(OptionError, match=message):
         make_recipe(**options)
+
+
+def test_a_run_is_long_by_what_is_left_of_it():
+    assert Recipe(steps=10_000).is_long(0, 0)
+    assert Recipe(steps=10_000).is_long(7_000, 0)
+    assert not Recipe(steps=10_000).is_long(7_001, 0)
+    assert Recipe(minutes=20).is_long(10**9, 14 * 60)
+    assert not Recipe(minutes=20).is_long(0, 14 * 60 + 1)
+    assert not Recipe(steps=300, minutes=20).is_long(0, 0)

@@ -77,7 +77,9 @@ class Interpolator:
         self.device = choose_device(str(device))
         self.dtype = dtype or default_dtype(self.device)
         fusable = model.has_fused_form and self.dtype in (torch.float16, torch.bfloat16)
-        self.backend = choose_backend(scan, self.device, fused=fusable)
+        self.backend = choose_backend(
+            scan, self.device, fused=fusable, sequences=not model.config.alternates
+        )
         self.spec = model.spec
         if schedule == "auto":
             schedule = "direct" if self.spec.arbitrary_time else "halving"

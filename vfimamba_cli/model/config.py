@@ -59,6 +59,11 @@ class ModelConfig:
         return tuple(self.width * 2**i for i in range(len(self.depths)))
 
     @property
+    def alternates(self) -> bool:
+        """Whether the two frames' tokens take turns in all scan orders, as published."""
+        return self.rows == self.columns == "interleaved"
+
+    @property
     def multiple_of(self) -> int:
         """Height and width of the frames a network runs on are multiples of this, in pixels."""
         return 1 << (len(self.depths) - 1)

@@ -83,18 +83,13 @@ class SS2D(GatedMixer):
             self.dt_projs_bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse softplus
             self.A_logs.copy_(torch.arange(1, state + 1).float().log().expand_as(self.A_logs))
 
-    @property
-    def on_grid(self) -> bool:
-        """Whether the backend's kernels do all of it; they know only tokens that alternate."""
-        return self.backend.on_grid and {self.config.rows, self.config.columns} == {"interleaved"}
-
     def mix(self, u: Tensor) -> Tensor:
         """(F, B, D, H, W) -> the same.
 
         The result is fp32, and under autocast all of it runs in fp32; or, where kernels do all of
         it, the result and the projections have the dtype of `u`, and only the scan runs in fp32.
         """
-        if self.on_grid:
+        if self.backend.on_grid:
             return self.scan_grid(u)
         if torch.is_autocast_enabled(u.device.type):
             with torch.autocast(u.device.type, enabled=False):
@@ -121,9 +116,6 @@ class SS2D(GatedMixer):
 
     def scan(self, u: Tensor) -> Tensor:
         """(F, B, D, H, W) -> (F, B, D, H, W) in fp32."""
-        backend = self.backend
-        if backend.on_grid:  # of an arrangement its kernels do not know
-            backend = choose_backend("auto", u.device, training=True, sequences=True)
         order = {"rows": self.config.rows, "columns": self.config.columns}
         tokens = cross_scan(u, **order)  # (B, K, D, L)
         projected = torch.einsum("bkdl,krd->bkrl", tokens, self.x_proj_weight)
@@ -136,7 +128,7 @@ class SS2D(GatedMixer):
             C=C,
             D=rearrange(self.Ds.float(), "(k d) -> k d", k=SCAN_ORDERS),
             dt_bias=self.dt_projs_bias.float(),
-            backend=backend,
+            backend=self.backend,
         )
         height, width = u.shape[-2:]
         return cross_merge(y, height, width, exact=self.config.column_merge == "exact", **order)

@@ -70,7 +70,14 @@ class VFIMamba(nn.Module):
         return self.unet.conv.weight.dtype
 
     def use_scan(self, backend: Backend) -> None:
-        """Run every scan of the network on `backend`, and with its kernels all warps, too."""
+        """Run every scan of the network on `backend`, and with its kernels all warps, too.
+
+        Raises:
+            ValueError: the backend scans feature maps only, and this network's tokens do not
+                alternate.
+        """
+        if backend.on_grid and not self.config.alternates:
+            raise ValueError(f"backend {backend.name} knows only frames whose tokens alternate")
         self.kernels = backend.on_grid
         for module in self.modules():
             if isinstance(module, SS2D):
@@ -78,9 +85,10 @@ class VFIMamba(nn.Module):
 
     @property
     def has_fused_form(self) -> bool:
-        """Whether `fused` works: for the published network, not for its ablations."""
+        """Whether `fused` works: for both published sizes, not for ablations of S6 or others."""
         config = self.config
-        return config.mixer == "s6" and config.rows == config.columns == "interleaved"
+        published = config.mixer == "s6" and config.alternates
+        return published and config.depths[0] >= 2 and config.width in (16, 32)
 
     def fused(self) -> InterpolationModel:
         """The same network in kernels made for its GPU, in half precision; imports Triton."""

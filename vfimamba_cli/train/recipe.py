@@ -7,6 +7,9 @@ from typing import Any
 from vfimamba_cli.data.sampling import TripletRules
 from vfimamba_cli.data.synthetic import SyntheticRules
 
+LONG_STEPS, LONG_MINUTES = 3000, 6
+"""A run of so many steps, or of so many minutes, gains by compiling them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -57,6 +60,12 @@ class Recipe:
         by_steps = step / self.steps if self.steps else 0.0
         by_clock = seconds / (60 * self.minutes) if self.minutes else 0.0
         return max(by_steps, by_clock)
+
+    def is_long(self, step: int, seconds: float) -> bool:
+        """Whether what is left of the run is worth two minutes of compiling; as `progress`."""
+        steps = math.inf if self.steps is None else self.steps - step
+        minutes = math.inf if self.minutes is None else self.minutes - seconds / 60
+        return steps >= LONG_STEPS and minutes >= LONG_MINUTES
 
     def learning_rate(self, progress: float) -> float:
         """Linear warm-up, then a half cosine down to `final_lr * lr`."""

@@ -41,8 +41,8 @@ class Session:
         resume: go on with the run in `out`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         scan: name of a scan backend, or `auto`.
-        compiled: let PyTorch compile the steps, where Triton runs the scan and so can be relied
-            on, and record them as CUDA graphs.
+        prepared: record the steps as CUDA graphs, and let PyTorch compile them for a long run,
+            where Triton runs the scan and so can be relied on.
     """
 
     data: Path
@@ -53,7 +53,7 @@ class Session:
     resume: bool = False
     device: str = "auto"
     scan: str = "auto"
-    compiled: bool = True
+    prepared: bool = True
 
 
 def train(
@@ -93,7 +93,7 @@ def train(
         folder=folder,
         announce=announce,
         validation=load_validation(session.validation) if session.validation else None,
-        compiled=session.compiled and network.kernels,
+        prepared=session.prepared and network.kernels,
     )
     if session.resume:
         trainer.resume()
@@ -131,7 +131,7 @@ def find_scan(session: Session, spec: ModelSpec, device: torch.device) -> Backen
     Raises:
         DeviceError: if the scan asked for cannot run there.
     """
-    sequences = "sequential" in (spec.config.rows, spec.config.columns)
+    sequences = not spec.config.alternates
     return choose_backend(session.scan, device, training=True, sequences=sequences)
 
 
@@ -209,7 +209,7 @@ def describe(trainer: Trainer, recipe: Recipe, session: Session) -> list[str]:
         f"model: {recipe.model}, {parameters:,} parameters, from "
         f"{'step ' + str(trainer.step) if trainer.step else session.initial or 'random weights'}",
         f"device: {device} ({name}), convolutions in {trainer.precision}, scan {scan}, "
-        f"steps {'compiled at the start' if trainer.compiled else 'eager'}",
+        f"steps {'prepared at the start' if trainer.prepared else 'eager'}",
         f"samples: batches of {batches.size} at {recipe.triplets.crop} x {recipe.triplets.crop}, "
         f"{batches.synthetic} of them moving layers",
         f"schedule: {length}, learning rate up to {recipe.lr:g}, seed {recipe.seed}",

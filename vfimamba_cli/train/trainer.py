@@ -55,7 +55,8 @@ class Trainer:
     Attributes:
         step: optimizer steps taken.
         ema: the averaged weights.
-        compiled: whether steps are compiled and recorded before the first; else they are eager.
+        prepared: whether steps are recorded before the first, and compiled for a long run; else
+            they are eager.
     """
 
     def __init__(
@@ -67,14 +68,14 @@ class Trainer:
         folder: RunFolder,
         announce: Callable[[str], None],
         validation: Tensor | None = None,
-        compiled: bool = False,
+        prepared: bool = False,
     ) -> None:
         self.recipe, self.batches, self.folder = recipe, batches, folder
         device = batches.device
         self.network = network.train().to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = choose_precision(device)
-        self.objective, self.compiled = Objective(self.network, self.precision), compiled
+        self.objective, self.prepared = Objective(self.network, self.precision), prepared
         self.ema = Ema(self.network, recipe.ema_decay)
         self.optimizer = make_optimizer(self.network, recipe)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.needs_scaling)
@@ -109,8 +110,9 @@ class Trainer:
             TrainingError: the loss or the gradient is not finite; nothing is saved then.
         """
         batch = self.batches.at(self.step)
-        if self.compiled and self.progress() < 1:
-            self.objective.compile(batch, self.logbook.announce)
+        if self.prepared and self.progress() < 1:
+            if self.recipe.is_long(self.step, self.seconds_before):
+                self.objective.compile(batch, self.logbook.announce)
             self.objective.record(batch, self.logbook.announce)
             self.logbook.announce(f"steps are {self.objective}")
         self.began = time.monotonic()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vfimamba_cli.model.backbone import CONV_STAGES
-from vfimamba_cli.model.fused.layers import Conv, MixedBlock, PictureConv, norm_of
+from vfimamba_cli.model.fused.layers import Conv, MixedBlock, Stem, norm_of
 from vfimamba_cli.ops.fused import tokens
 
 
@@ -28,8 +28,8 @@ class FusedBackbone:
 
     def __init__(self, backbone: Any, dtype: torch.dtype) -> None:
         stages, embeds = backbone.stages, backbone.embeds
-        first, *rest = _pairs(stages[0].conv)
-        self.first = PictureConv(*first, dtype=dtype)
+        first, second, *rest = _pairs(stages[0].conv)
+        self.stem = Stem(first, second, dtype=dtype)
         self.shallow_layers = [[Conv(*pair, dtype=dtype) for pair in rest]]
         for i in range(1, CONV_STAGES):
             pairs = [*_pairs(embeds[i - 1]), *_pairs(stages[i].conv)]
@@ -44,7 +44,7 @@ class FusedBackbone:
 
     def shallow(self, frames: Tensor) -> list[Tensor]:
         """(F, B, 3, H, W) fp32 -> one (N, H / 2^i, W / 2^i, C) per convolutional level."""
-        x = self.first(frames)
+        x = self.stem(frames)
         levels = []
         for layers in self.shallow_layers:
             for layer in layers:

@@ -12,6 +12,7 @@ from torch import Tensor
 from vfimamba_cli.model.fused.mixer import FusedMixer
 from vfimamba_cli.ops.fused import convolution, tokens
 from vfimamba_cli.ops.fused.direct import DirectConv
+from vfimamba_cli.ops.fused.stem import StemConv
 
 FEW = 64
 """Up to so many channels our own convolution is the faster one, as measured on an H100."""
@@ -85,17 +86,18 @@ class Conv:
         return self.run(x, before=before, out=out, second=second)
 
 
-class PictureConv:
-    """The first convolution, from fp32 frames."""
+class Stem:
+    """The first two convolutions, from fp32 frames."""
 
-    def __init__(self, conv: Any, prelu: Any, *, dtype: torch.dtype) -> None:
-        self.weight = convolution.pack_pictures(conv.weight.detach().to(dtype))
-        self.bias = conv.bias.detach().float()
-        self.slope = prelu.weight.detach().float()
+    def __init__(self, *pairs: tuple[Any, Any], dtype: torch.dtype) -> None:
+        weights: list[Tensor] = []
+        for conv, prelu in pairs:
+            weights += [conv.weight.detach().to(dtype), conv.bias.detach(), prelu.weight.detach()]
+        self.run = StemConv(*weights)
 
     def __call__(self, frames: Tensor) -> Tensor:
         """(F, B, 3, H, W) -> (F B, H, W, C)."""
-        return convolution.conv_pictures(frames, self.weight, self.bias, self.slope)
+        return self.run(frames)
 
 
 class Transposed:

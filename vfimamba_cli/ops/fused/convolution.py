@@ -25,35 +25,6 @@ def activate(x, slope, ACTIVATION: tl.constexpr):
 
 
 @triton.jit
-def _conv_pictures(
-    frames, weight, bias, slope, out,
-    batch, height, width, frame_pitch, sample_pitch, plane_pitch, row_pitch,
-    OUTPUTS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    """The first convolution, from fp32 planes: 3 channels x 9 taps are one matrix product."""
-    across = tl.cdiv(width, COLUMNS)
-    pixel = tl.arange(0, ROWS * COLUMNS)
-    y = (tl.program_id(0) // across) * ROWS + pixel // COLUMNS
-    x = (tl.program_id(0) % across) * COLUMNS + pixel % COLUMNS
-    image = tl.program_id(1)
-    first = frames + (image // batch).to(tl.int64) * frame_pitch
-    first += (image % batch).to(tl.int64) * sample_pitch
-    k = tl.arange(0, 32)
-    from_y = y[:, None] + ((k % 9) // 3 - 1)[None, :]
-    from_x = x[:, None] + (k % 3 - 1)[None, :]
-    inside = (from_y >= 0) & (from_y < height) & (from_x >= 0) & (from_x < width)
-    at = (k // 9).to(tl.int64)[None, :] * plane_pitch + from_y * row_pitch + from_x
-    a = tl.load(first + at, mask=inside & (k < 27)[None, :], other=0.0)
-    o = tl.arange(0, OUTPUTS)
-    b = tl.load(weight + k[:, None] * OUTPUTS + o[None, :])
-    total = tl.dot(a.to(b.dtype), b) + tl.load(bias + o)[None, :]
-    total = activate(total, tl.load(slope + o)[None, :], 1)
-    to = (image.to(tl.int64) * height * width + (y * width + x)) * OUTPUTS
-    within = ((y < height) & (x < width))[:, None]
-    tl.store(out + to[:, None] + o[None, :], total.to(out.dtype.element_ty), mask=within)
-
-
-@triton.jit
 def _finish(
     x, bias, slope, before, out, second,
     pixels, channels,
@@ -76,39 +47,6 @@ def _finish(
     tl.store(out + p * OUT_PITCH + c, value.to(out.dtype.element_ty), mask=mask)
     if TWICE:
         tl.store(second + p * SECOND_PITCH + c, value.to(second.dtype.element_ty), mask=mask)
-
-
-def conv_pictures(
-    frames: Tensor, weight: Tensor, bias: Tensor, slope: Tensor, *, rows: int = 8, warps: int = 4
-) -> Tensor:
-    """The first 3x3 convolution with its bias and PReLU.
-
-    Args:
-        frames: (F, B, 3, H, W) fp32, rows contiguous.
-        weight: (32, C'), as `pack_pictures` makes it.
-        bias, slope: (C',) fp32.
-        rows: of a tile, 16 pixels wide.
-        warps: of a program.
-
-    Returns:
-        (F B, H, W, C') in the dtype of `weight`.
-    """
-    both, batch, _, height, width = frames.shape
-    outputs = weight.shape[1]
-    out = weight.new_empty(both * batch, height, width, outputs)
-    tiles = triton.cdiv(height, rows) * triton.cdiv(width, 16)
-    _conv_pictures[(tiles, both * batch)](
-        frames, weight, bias, slope, out, batch, height, width, *frames.stride()[:4],
-        OUTPUTS=outputs, ROWS=rows, COLUMNS=16, num_warps=warps,
-    )  # fmt: skip
-    return out
-
-
-def pack_pictures(weight: Tensor) -> Tensor:
-    """(C', 3, 3, 3) as `conv_pictures` reads it, (32, C'): channel by channel, tap by tap."""
-    packed = weight.new_zeros(32, weight.shape[0])
-    packed[:27] = weight.flatten(1).T
-    return packed
 
 
 def finish(

@@ -239,7 +239,8 @@ __device__ __forceinline__ void first(const Frames &in, const Cursor &tile, u32 
   const bool fits[2] = {(u32)x < (u32)in.width, (u32)(x + 8) < (u32)in.width};
   const u32 from = shared + INPUT_AT + (top * IN_X + column + lane % 4) * 8;
   const int place = lane % 4 * RUN * 2;
-  const u32 to = shared + (top * MIDDLE_X + column) * PIXEL + turned(place / 16, column) + place % 16;
+  const u32 pixel = shared + (top * MIDDLE_X + column) * PIXEL;
+  const u32 to = pixel + turned(place / 16, column) + place % 16;
 
   const Factors factors(shared + FACTORS_AT, lane);
   Weights weights[3];
@@ -342,8 +343,10 @@ stem(const float *__restrict__ x, const char *__restrict__ first_weight,
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int warp_y = warp / WARPS_X, warp_x = warp % WARPS_X;
 
+#pragma unroll 1
   for (int i = threadIdx.x * 16; i < FIRST_BYTES; i += THREADS * 16)
     copy_16(shared + FIRST_AT + i, first_weight + i);
+#pragma unroll 1
   for (int i = threadIdx.x * 16; i < 4 * CHANNELS * 4; i += THREADS * 16)
     copy_16(shared + FACTORS_AT + i, factors + i);
   Kept kept;
@@ -355,6 +358,7 @@ stem(const float *__restrict__ x, const char *__restrict__ first_weight,
         kept.of[i / STEPS][i % STEPS].w[word] =
             ((const u32 *)(second_weight + i * STEP_BYTES + word / 4 * 512 + lane * 16))[word % 4];
   } else {
+#pragma unroll 1
     for (int i = threadIdx.x * 16; i < SECOND_BYTES; i += THREADS * 16)
       copy_16(shared + SECOND_AT + i, second_weight + i);
   }
