@@ -1,0 +1,65 @@
+"""Machine code is made once and kept; a cache that cannot be used costs time only."""
+
+import importlib.util
+
+import pytest
+
+if importlib.util.find_spec("cuda") is None:
+    pytest.skip("cuda-bindings is not installed: NVRTC is NOT tested here", allow_module_level=True)
+
+from vfimamba_cli.ops import nvrtc
+
+KERNEL = b'extern "C" __global__ void set(int *x) { x[threadIdx.x] = VALUE; }'
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """A source in a package of its own, an empty cache, and the compilations so far."""
+    (tmp_path / "set.cu").write_bytes(KERNEL)
+    monkeypatch.setattr(nvrtc, "files", lambda _: tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    compiled, compile_it = [], nvrtc._compile
+    monkeypatch.setattr(nvrtc, "_compile", lambda *a: compiled.append(a) or compile_it(*a))
+    nvrtc.compiled.cache_clear()
+    yield tmp_path, compiled
+    nvrtc.compiled.cache_clear()
+
+
+def compile_again(value=1, architecture="sm_90"):
+    nvrtc.compiled.cache_clear()  # as a new process
+    return nvrtc.compiled("set.cu", (("VALUE", value),), architecture)
+
+
+def test_a_kernel_is_compiled_once(source):
+    _, compiled = source
+    code = compile_again()
+    assert code.startswith(b"\x7fELF")
+    assert compile_again() == code
+    assert len(compiled) == 1
+
+
+def test_macros_architecture_and_source_make_another_kernel(source):
+    folder, compiled = source
+    compile_again()
+    compile_again(value=2)
+    compile_again(architecture="sm_80")
+    (folder / "set.cu").write_bytes(KERNEL.replace(b"VALUE", b"VALUE + 1"))
+    compile_again()
+    assert len(compiled) == 4
+    kept = list((folder / "cache" / "vfimamba" / "kernels").iterdir())
+    assert len(kept) == 4
+    assert all(path.suffix == ".cubin" for path in kept)  # and no half file
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(source):
+    folder, compiled = source
+    (folder / "cache").write_text("a file where the folder would be")
+    assert compile_again() == compile_again()
+    assert len(compiled) == 2
+
+
+def test_a_source_that_does_not_compile_says_why(source):
+    folder, _ = source
+    (folder / "set.cu").write_bytes(b"nonsense")
+    with pytest.raises(nvrtc.CudaError, match=r"set\.cu does not compile \(.*sm_90.*\): .*error"):
+        compile_again()
