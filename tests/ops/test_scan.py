@@ -222,7 +222,7 @@ def test_cpu_compiles_without_a_folder_for_its_cache():
 
     namespace = {}
     exec("def double(x):\n    return 2 * x", namespace)
-    assert cpu._compiled(namespace["double"])(21) == 42
+    assert cpu.compiled(namespace["double"])(21) == 42
 
 
 # mamba_cuda, on a stand-in for its extension that insists on the kernels' layout

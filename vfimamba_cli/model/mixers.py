@@ -89,7 +89,7 @@ class SS2D(GatedMixer):
         The result is fp32, and under autocast all of it runs in fp32; or, where kernels do all of
         it, the result and the projections have the dtype of `u`, and only the scan runs in fp32.
         """
-        if self.backend.on_grid:
+        if self.backend.grid and self.config.alternates:
             return self.scan_grid(u)
         if torch.is_autocast_enabled(u.device.type):
             with torch.autocast(u.device.type, enabled=False):
@@ -98,11 +98,9 @@ class SS2D(GatedMixer):
 
     def scan_grid(self, u: Tensor) -> Tensor:
         """`scan`, in the dtype of `u`; channels stay last in memory."""
-        from vfimamba_cli.ops.scan.triton import cross_selective_scan
-
         u = rearrange(u, "f b d h w -> f b h w d").contiguous()
         projection = rearrange(self.x_proj_weight, "k r d -> (k r) d")
-        y = cross_selective_scan(
+        y = self.backend.load_grid()(
             u,
             F.linear(u, projection.to(u.dtype)),
             A=-torch.exp(rearrange(self.A_logs.float(), "(k d) n -> k d n", k=SCAN_ORDERS)),

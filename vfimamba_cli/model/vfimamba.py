@@ -76,9 +76,9 @@ class VFIMamba(nn.Module):
             ValueError: the backend scans feature maps only, and this network's tokens do not
                 alternate.
         """
-        if backend.on_grid and not self.config.alternates:
+        if not (backend.sequences or self.config.alternates):
             raise ValueError(f"backend {backend.name} knows only frames whose tokens alternate")
-        self.kernels = backend.on_grid
+        self.kernels = backend.grid == "triton"
         for module in self.modules():
             if isinstance(module, SS2D):
                 module.backend = backend

@@ -20,8 +20,9 @@ Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor
 class Backend:
     """One way to run the scan, in the module of this package that has its name.
 
-    The module has `selective_scan`, for sequences of any kind; or, `on_grid`, it has
-    `cross_selective_scan`, which does all of a network's scan between projection and norm.
+    `selective_scan` scans sequences of any kind; `cross_selective_scan` reads two frames' feature
+    maps, whose tokens alternate in all orders, and does all of a network's scan between
+    projection and norm.
 
     Attributes:
         name: as `--scan` takes it.
@@ -29,8 +30,8 @@ class Backend:
         requires: a module that must be installed, or None.
         differentiable: whether gradients flow through it.
         probed: whether its module's `failure(device)` must be asked before it is trusted.
-        on_grid: whether it reads two frames' feature maps instead of sequences, the tokens of
-            both frames alternating in all orders.
+        sequences: whether it has `selective_scan`.
+        grid: the module of this package that has its `cross_selective_scan`, or None.
         fused: whether it exists only as a part of the fused network, in half precision.
     """
 
@@ -39,12 +40,19 @@ class Backend:
     requires: str | None = None
     differentiable: bool = True
     probed: bool = False
-    on_grid: bool = False
+    sequences: bool = True
+    grid: str | None = None
     fused: bool = False
 
     def load(self) -> Scan:
         """The backend's `selective_scan`; imports what it needs now, not before."""
         scan: Scan = import_module(f"{__name__}.{self.name}").selective_scan
+        return scan
+
+    def load_grid(self) -> Callable[..., Tensor]:
+        """The backend's `cross_selective_scan`, likewise."""
+        scan: Callable[..., Tensor]
+        scan = import_module(f"{__name__}.{self.grid}").cross_selective_scan
         return scan
 
     def obstacle(
@@ -58,7 +66,7 @@ class Backend:
         """Why it cannot run on `device`, to follow "cannot run here: it"; None if it can."""
         if self.fused and not fused:
             return "is made for the published network, in half precision, without gradients"
-        if sequences and self.on_grid:
+        if sequences and not self.sequences:
             return "scans whole feature maps, whose frames' tokens alternate, and no sequences"
         if self.devices and device.type not in self.devices:
             return f"needs a {' or '.join(self.devices).upper()} device, not {device}"
@@ -83,17 +91,30 @@ BACKENDS = (  # fastest first; `auto` takes the first that can run
         requires="cuda",
         differentiable=False,
         probed=True,
-        on_grid=True,
+        sequences=False,
         fused=True,
     ),
-    Backend(name="triton", devices=("cuda",), requires="triton", probed=True, on_grid=True),
+    Backend(
+        name="triton",
+        devices=("cuda",),
+        requires="triton",
+        probed=True,
+        sequences=False,
+        grid="triton",
+    ),
     Backend(
         name="mamba_cuda",
         devices=("cuda",),
         requires="selective_scan_cuda",
         probed=True,
     ),
-    Backend(name="cpu", devices=("cpu",), requires="numba", differentiable=False),
+    Backend(
+        name="cpu",
+        devices=("cpu",),
+        requires="numba",
+        differentiable=False,
+        grid="cpu_grid",
+    ),
     Backend(name="chunked"),
     Backend(name="reference"),
 )
@@ -166,7 +187,7 @@ def selective_scan(
         A: (K, D, N), negative, fp32.
         B, C: (B, K, N, L).
         D, dt_bias: (K, D), fp32.
-        backend: from `choose_backend`, not one that is `on_grid`.
+        backend: from `choose_backend`, one that has `sequences`.
 
     Returns:
         (B, K, D, L), fp32.

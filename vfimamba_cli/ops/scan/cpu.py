@@ -34,7 +34,7 @@ _ROUND = np.float32(1.5 * 2**23)  # adding it leaves round(x) in the mantissa's 
 _LEAST = np.float32(-60)  # exponent: less is no different in fp32, and subnormals are slow
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` as machine code that runs without the interpreter lock, kept on disk if possible.
 
     No reassociation, on which rounding by `_ROUND` would founder.
@@ -51,7 +51,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-@_compiled
+@compiled
 def _exp2(x: np.float32) -> np.float32:
     """2**x for x <= 0; 2**-60 below -60.
 
@@ -73,8 +73,8 @@ def _exp2(x: np.float32) -> np.float32:
     return result
 
 
-@_compiled
-def _softplus(x: np.float32) -> np.float32:
+@compiled
+def softplus(x: np.float32) -> np.float32:
     """log(1 + exp(x)) = max(x, 0) + 2 artanh(s), s = z / (2 + z), z = exp(-|x|).
 
     2 artanh(s) / s is interpolated in s**2, in [0, 1/9], at Chebyshev nodes: relative error 4e-9.
@@ -90,7 +90,7 @@ def _softplus(x: np.float32) -> np.float32:
     return max(x, np.float32(0)) + s * p
 
 
-@_compiled
+@compiled
 def _scan_block(
     u: Array, dt: Array, A2: Array, B: Array, C: Array, D: Array, dt_bias: Array, y: Array
 ) -> None:
@@ -116,19 +116,19 @@ def _scan_block(
                 drive[t, d] = u[d, start + t]
         for t in range(tokens):
             for d in range(CHANNELS):
-                step[t, d] = _softplus(step[t, d] + dt_bias[d])
+                step[t, d] = softplus(step[t, d] + dt_bias[d])
             for d in range(CHANNELS):
                 out[t, d] = D[d] * drive[t, d]
             for d in range(CHANNELS):
                 drive[t, d] *= step[t, d]
-        _walk_tile(A2, B, C, start, step, drive, h, out)
+        walk_tile(A2, B, C, start, step, drive, h, out)
         for d in range(channels):
             for t in range(tokens):
                 y[d, start + t] = out[t, d]
 
 
-@_compiled
-def _walk_tile(
+@compiled
+def walk_tile(
     A2: Array, B: Array, C: Array, start: int, step: Array, drive: Array, h: Array, out: Array
 ) -> None:
     """Carry the states `h` over the tile that starts at token `start`; add their part to `out`."""
@@ -159,9 +159,9 @@ def selective_scan(
         raise ValueError("the scan backend 'cpu' has no gradients: use 'chunked', or no_grad()")
     u, dt, A, B, C, D, dt_bias = (x.detach().float() for x in inputs)
     batch, orders, channels, length = u.shape
-    A2 = _filled((A * float(_LOG2E)).transpose(1, 2), -1, CHANNELS)
-    A2, B, C = (_filled(x, -2, STATES) for x in (A2, B, C))
-    D, dt_bias = _filled(D, -1, CHANNELS), _filled(dt_bias, -1, CHANNELS)
+    A2 = filled((A * float(_LOG2E)).transpose(1, 2), -1, CHANNELS)
+    A2, B, C = (filled(x, -2, STATES) for x in (A2, B, C))
+    D, dt_bias = filled(D, -1, CHANNELS), filled(dt_bias, -1, CHANNELS)
     y = u.new_empty(batch, orders, channels, length)
     arrays = [x.contiguous().numpy() for x in (u, dt, A2, B, C, D, dt_bias)]
 
@@ -181,7 +181,7 @@ def selective_scan(
     return y
 
 
-def _filled(x: Tensor, dim: int, multiple: int) -> Tensor:
+def filled(x: Tensor, dim: int, multiple: int) -> Tensor:
     """`x` with zeros after the end of `dim` up to a multiple."""
     missing = -x.shape[dim] % multiple
     return F.pad(x, (0, 0) * (-dim - 1) + (0, missing)) if missing else x
