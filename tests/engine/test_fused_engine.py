@@ -134,3 +134,10 @@ def test_a_recording_that_is_off_is_announced_and_not_used(network, pairs, monke
     plain = Interpolator(network)
     plain.graphs = None
     assert torch.equal(made, plain.interpolate(*pairs[4], HALF))
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU: the second is NOT tested")
+def test_another_gpu_than_the_current_one(network, fused, pairs):
+    other = Interpolator(network, device="cuda:1").interpolate(*pairs[0], HALF)
+    assert other.device.index == 1
+    assert codes(other.to("cuda:0"), fused.interpolate(*pairs[0], HALF)).max() <= 1

@@ -184,7 +184,7 @@ class Interpolator:
         """By recorded graphs where there are some and the frame is made at once."""
         graphs = self.graphs if options.tile is None else None
         once = None if graphs is None else graphs.predict_once
-        return predict(self.model, frames, times, options, once)
+        return on_device(self.device, predict(self.model, frames, times, options, once))
 
     def prepare(
         self, first: Tensor, second: Tensor, padding: Padding, options: PathOptions
@@ -202,6 +202,19 @@ class Interpolator:
         """Undoes `prepare` on the result."""
         picture = padding.remove(picture)
         return picture.flip(1) if self.spec.channel_order == "bgr" else picture
+
+
+def on_device(device: torch.device, made: Iterator[Tensor]) -> Iterator[Tensor]:
+    """`made`, each while `device` is PyTorch's current one: Triton and CUDA graphs ask for it."""
+    if device.type != "cuda":
+        yield from made
+        return
+    while True:
+        with torch.cuda.device(device):
+            picture = next(made, None)
+        if picture is None:
+            return
+        yield picture
 
 
 def check(first: Tensor, second: Tensor, times: Sequence[Fraction]) -> None:
