@@ -5,6 +5,8 @@
 N images, H x W pixels, C channels.
 """
 
+from contextlib import AbstractContextManager
+
 import torch
 import triton
 import triton.language as tl
@@ -99,11 +101,24 @@ def from_images(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).contiguous()
 
 
+def autotuned() -> AbstractContextManager[None]:
+    """The library tries its algorithms for a size once and keeps the fastest."""
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=True,
+        deterministic=cudnn.deterministic,
+        allow_tf32=cudnn.allow_tf32,
+    )
+
+
 def library_conv(x: Tensor, weight: Tensor, *, stride: int = 1) -> Tensor:
     """The library's 3x3 convolution without bias: (N, H, W, C) -> (N, H', W', C')."""
-    return from_images(torch.conv2d(as_images(x), weight, stride=stride, padding=1))
+    with autotuned():
+        return from_images(torch.conv2d(as_images(x), weight, stride=stride, padding=1))
 
 
 def library_transposed(x: Tensor, weight: Tensor) -> Tensor:
     """The library's 4x4 transposed convolution of stride 2 without bias, likewise."""
-    return from_images(torch.conv_transpose2d(as_images(x), weight, stride=2, padding=1))
+    with autotuned():
+        return from_images(torch.conv_transpose2d(as_images(x), weight, stride=2, padding=1))
