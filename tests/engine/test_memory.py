@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vfimamba_cli.engine import memory
-from vfimamba_cli.engine.memory import Demand, TileChooser
+from vfimamba_cli.engine.memory import Demand, TileChooser, is_out_of_memory
 
 CPU = torch.device("cpu")
 FULL_HD = Demand(height=1080, width=1920, whole=800, part=900, halo=80)
@@ -50,3 +50,13 @@ def test_a_containers_limit_counts(tmp_path):
     assert memory._group_bytes(tmp_path) == 600
     (tmp_path / "memory.max").write_text("max\n")
     assert memory._group_bytes(tmp_path) > 1 << 60
+
+
+def test_memory_that_ran_out_in_a_recording_is_told_from_the_error_it_ends_with():
+    with pytest.raises(RuntimeError) as caught:
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("operation not permitted when stream is capturing"))
