@@ -205,3 +205,32 @@ def test_fp16_on_a_gpu_is_close_to_fp32_on_the_cpu():
     exact = Interpolator(model, device="cpu").interpolate(first, second, [0.25, 0.5])
     fast = Interpolator(model, device="cuda").interpolate(first, second, [0.25, 0.5])
     assert (exact - fast.cpu()).abs().mean() < 2e-3
+
+
+class Means:
+    """Stands in for recorded graphs: reads frames where the first pair's were, as they do."""
+
+    frames = None
+
+    def ready(self, *_):
+        return self.frames is not None
+
+    def buffer(self, *_):
+        return self.frames
+
+    def predict_once(self, frames, times, _):
+        if self.frames is None:
+            self.frames = frames
+        elif frames is not self.frames:
+            self.frames.copy_(frames)
+        for _ in times:
+            yield self.frames.mean(0)
+
+
+def test_halving_does_not_write_over_the_frames_it_still_needs():
+    engine = Interpolator(tiny(), device="cpu", scan="chunked", schedule="halving")
+    engine.graphs = Means()
+    for first, second in torch.rand(3, 2, 1, 3, 16, 16):
+        made = engine.interpolate(first, second, [Fraction(i, 8) for i in range(1, 8)])
+        for i, picture in enumerate(made, start=1):
+            torch.testing.assert_close(picture, torch.lerp(first, second, i / 8))

@@ -7,7 +7,10 @@ import pytest
 import torch
 
 if importlib.util.find_spec("cuda") is None:
-    pytest.skip("cuda-bindings is not installed", allow_module_level=True)
+    pytest.skip(
+        "cuda-bindings is not installed: the lane-parallel scan is NOT tested here",
+        allow_module_level=True,
+    )
 
 from vfimamba_cli.ops import nvrtc
 from vfimamba_cli.ops.scan import lanes, lanes_cuts

@@ -8,7 +8,10 @@ import torch
 from torch.nn import functional as F
 
 if importlib.util.find_spec("cuda") is None:
-    pytest.skip("cuda-bindings is not installed", allow_module_level=True)
+    pytest.skip(
+        "cuda-bindings is not installed: the first convolutions are NOT tested here",
+        allow_module_level=True,
+    )
 
 from vfimamba_cli.ops import nvrtc
 from vfimamba_cli.ops.fused import stem

@@ -1,13 +1,11 @@
 """How long the fused SS2D blocks of a network take at 1920 x 1088; checked first."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import median
 
 import torch
-from torch import Tensor
 
-from vfimamba_cli.bench.machine import Stopwatch
+from vfimamba_cli.bench.machine import replayed_seconds
 from vfimamba_cli.engine.precision import cast
 from vfimamba_cli.model.blocks import LayerNorm
 from vfimamba_cli.model.config import VFIMAMBA, VFIMAMBA_S, ModelConfig
@@ -50,7 +48,18 @@ def time_blocks(device: torch.device, *, runs: int) -> Iterator[BlockRow]:
 def time_block(
     name: str, config: ModelConfig, level: int, device: torch.device, runs: int
 ) -> BlockRow:
-    """The block of one level, on random tokens."""
+    """The block of one level, on random tokens.
+
+    Args:
+        name: as the row shows it.
+        config: of the network.
+        level: of the pyramid, 3 or 4.
+        device: an NVIDIA GPU that the fused network runs on.
+        runs: to take the median of.
+
+    Raises:
+        ArithmeticError: as `time_blocks`.
+    """
     from vfimamba_cli.model.fused.mixer import FusedMixer  # needs a GPU's compilers
 
     torch.manual_seed(0)
@@ -67,18 +76,5 @@ def time_block(
             f"the fused block of {channels} channels is off by {error:.1e} of the plain one's "
             f"largest value, more than {TOLERANCE:.0e}: not timed"
         )
-    milliseconds = 1000 * _replayed(lambda: fused(half), device, runs)
+    milliseconds = 1000 * replayed_seconds(lambda: fused(half), device, runs)
     return BlockRow(model=name, shrink=1 << level, milliseconds=milliseconds, error=error)
-
-
-def _replayed(work: Callable[[], Tensor], device: torch.device, runs: int) -> float:
-    """Median seconds of a recording of `work`, which has run before."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
-    seconds = []
-    for _ in range(runs):
-        with Stopwatch(device) as watch:
-            graph.replay()
-        seconds.append(watch.seconds)
-    return median(seconds)

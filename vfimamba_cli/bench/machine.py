@@ -3,10 +3,12 @@
 import os
 import platform
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Self
 
 import torch
@@ -92,6 +94,19 @@ class Stopwatch(AbstractContextManager["Stopwatch"]):
         self.stop.record(torch.cuda.current_stream(self.device))
         torch.cuda.synchronize(self.device)
         self.seconds = self.start.elapsed_time(self.stop) / 1000
+
+
+def replayed_seconds(work: Callable[[], object], device: torch.device, runs: int) -> float:
+    """Median of `runs` replays of a CUDA graph of `work`, which has run before."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    seconds = []
+    for _ in range(runs):
+        with Stopwatch(device) as watch:
+            graph.replay()
+        seconds.append(watch.seconds)
+    return median(seconds)
 
 
 def reset_peak(device: torch.device) -> None:

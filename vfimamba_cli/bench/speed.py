@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from vfimamba_cli.bench.machine import Stopwatch, peak_bytes, reset_peak
+from vfimamba_cli.bench.machine import Stopwatch, peak_bytes, replayed_seconds, reset_peak
 from vfimamba_cli.bench.report import align
 from vfimamba_cli.bench.texture import MovingTexture
 from vfimamba_cli.checkpoint.load import load_model
@@ -203,7 +203,9 @@ def timed_calls(
             with Stopwatch(device) as watch:
                 result = call(*args, **kwargs)
             again = (lambda: call(*args, **kwargs)) if recorded else None
-            spent[part].append(watch.seconds if again is None else _replayed_seconds(again, device))
+            spent[part].append(
+                watch.seconds if again is None else replayed_seconds(again, device, PART_RUNS)
+            )
             return result
 
         return work
@@ -217,19 +219,6 @@ def timed_calls(
         for part in PARTS:
             delattr(model, part)  # its class's method shows again
         vars(model).update(own)
-
-
-def _replayed_seconds(work: Callable[[], Any], device: torch.device) -> float:
-    """Median of a recording of `work`, which has run before."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
-    seconds = []
-    for _ in range(PART_RUNS):
-        with Stopwatch(device) as watch:
-            graph.replay()
-        seconds.append(watch.seconds)
-    return median(seconds)
 
 
 def frame_seconds(engine: Interpolator, texture: MovingTexture, number: int) -> float:

@@ -44,7 +44,19 @@ class Graphs:
     def predict_once(
         self, frames: Tensor, times: Sequence[float], options: PathOptions
     ) -> Iterator[Tensor]:
-        """As `paths.predict_once` gives them; keeps the `frames` of a recording's first pair."""
+        """As `paths.predict_once` gives them; keeps the `frames` of a recording's first pair.
+
+        Args:
+            frames: (F, B, 3, H, W) fp32, H and W multiples of what the model and path ask for.
+            times: in (0, 1).
+            options: the path's, without tiles.
+
+        Yields:
+            One (B, 3, H, W) fp32 per time.
+
+        Raises:
+            RuntimeError: another pair was begun before all pictures of this one were made.
+        """
         key = (tuple(frames.shape), options)
         if self._key != key:
             self._key, self._recording = None, None  # frees the old one's memory

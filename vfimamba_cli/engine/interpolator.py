@@ -191,7 +191,10 @@ class Interpolator:
     ) -> Tensor:
         """Both on the device, in fp32, padded, in the network's channel order: (F, B, 3, H, W)."""
         shape = (2, *first.shape[:2], *padding.padded(*first.shape[-2:]))
-        frames = None if self.graphs is None else self.graphs.buffer(shape, options)
+        frames = None
+        if self.graphs is not None and self.schedule == "direct":
+            # Halving asks for other pairs before it is done with this one, which they overwrite.
+            frames = self.graphs.buffer(shape, options)
         if frames is None:
             frames = torch.empty(shape, device=self.device)
         for frame, out in zip((first, second), frames, strict=True):

@@ -26,7 +26,7 @@ def norm_of(norm: Any) -> Norm:
 
 
 def padded(channels: int) -> int:
-    """The next multiple of 8: the channels that the library's convolutions take at a time."""
+    """The next multiple of 8: the channels that cuDNN's convolutions take at a time."""
     return -(-channels // 8) * 8
 
 
@@ -121,9 +121,9 @@ class MixedBlock:
         self.skip_2 = block.skip_scale2.detach().float()
         first, _, second, attention = block.cab
         hidden = padded(first.out_channels)
-        self.narrow = library_weight(grown(first.weight.detach(), {0: hidden}).to(dtype))
+        self.narrow = channels_last_weight(grown(first.weight.detach(), {0: hidden}).to(dtype))
         self.narrow_bias = grown(first.bias.detach().float(), {0: hidden})
-        self.widen = library_weight(grown(second.weight.detach(), {1: hidden}).to(dtype))
+        self.widen = channels_last_weight(grown(second.weight.detach(), {1: hidden}).to(dtype))
         self.widen_bias = second.bias.detach().float()
         _, down, _, up, _ = attention.attention
         self.attention = (
@@ -146,15 +146,15 @@ class MixedBlock:
         """
         mixed = self.mix(normed)
         x, normed = tokens.sum_norm(x, self.skip_1, mixed, norm=self.norm_2)
-        narrow = convolution.library_conv(normed, self.narrow)
+        narrow = convolution.cudnn_conv(normed, self.narrow)
         narrow = convolution.finish(narrow, self.narrow_bias, gelu=True)
-        wide = convolution.library_conv(narrow, self.widen)
+        wide = convolution.cudnn_conv(narrow, self.widen)
         gate = tokens.channel_gate(wide, self.widen_bias, *self.attention)
         return tokens.sum_norm(x, self.skip_2, wide, gate=(gate, self.widen_bias), norm=after)
 
 
-class LibraryConv:
-    """The library's convolution, then bias, PReLU, sum and copies in one pass."""
+class CudnnConv:
+    """cuDNN's convolution, then bias, PReLU, sum and copies in one pass."""
 
     def __init__(
         self,
@@ -180,15 +180,15 @@ class LibraryConv:
     ) -> Tensor:
         """(N, H, W, C) -> (N, H', W', C')."""
         if self.transposed:
-            y = convolution.library_transposed(x, self.weight)
+            y = convolution.cudnn_transposed(x, self.weight)
         else:
-            y = convolution.library_conv(x, self.weight, stride=self.stride)
+            y = convolution.cudnn_conv(x, self.weight, stride=self.stride)
         return convolution.finish(y, self.bias, self.slope, before=before, out=out, second=second)
 
 
 def _layer(
     conv: Any, weight: Tensor, prelu: Any, dtype: torch.dtype, *, stride: int, transposed: bool
-) -> DirectConv | LibraryConv:
+) -> DirectConv | CudnnConv:
     """The faster of the two ways for so many channels, padded to what it takes at a time."""
     outputs = 4 if conv.out_channels < 4 else padded(conv.out_channels)
     inputs, axis = weight.shape[0 if transposed else 1], 1 if transposed else 0
@@ -197,9 +197,9 @@ def _layer(
     slope = None if prelu is None else grown(prelu.weight.detach(), {0: outputs})
     if outputs <= (FEW // 2 if transposed else FEW) and inputs <= (2 * FEW if transposed else FEW):
         return DirectConv(weight, bias, slope, stride=stride, transposed=transposed)
-    return LibraryConv(weight, bias, slope, stride=stride, transposed=transposed)
+    return CudnnConv(weight, bias, slope, stride=stride, transposed=transposed)
 
 
-def library_weight(weight: Tensor) -> Tensor:
-    """A weight as the library's channels-last convolution wants it."""
+def channels_last_weight(weight: Tensor) -> Tensor:
+    """A weight as cuDNN's channels-last convolution wants it."""
     return weight.contiguous(memory_format=torch.channels_last)

@@ -1,6 +1,6 @@
 # ruff: noqa: PLR0913 - a kernel's arguments
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
-"""The library's convolutions, and one pass for what follows them: bias, activation, sum, copies.
+"""cuDNN's convolutions, and one pass for what follows them: bias, activation, sum, copies.
 
 N images, H x W pixels, C channels.
 """
@@ -102,7 +102,7 @@ def from_images(x: Tensor) -> Tensor:
 
 
 def autotuned() -> AbstractContextManager[None]:
-    """The library tries its algorithms for a size once and keeps the fastest."""
+    """cuDNN tries its algorithms for a size once and keeps the fastest."""
     cudnn = torch.backends.cudnn
     return cudnn.flags(
         enabled=cudnn.enabled,
@@ -112,13 +112,13 @@ def autotuned() -> AbstractContextManager[None]:
     )
 
 
-def library_conv(x: Tensor, weight: Tensor, *, stride: int = 1) -> Tensor:
-    """The library's 3x3 convolution without bias: (N, H, W, C) -> (N, H', W', C')."""
+def cudnn_conv(x: Tensor, weight: Tensor, *, stride: int = 1) -> Tensor:
+    """cuDNN's 3x3 convolution without bias: (N, H, W, C) -> (N, H', W', C')."""
     with autotuned():
         return from_images(torch.conv2d(as_images(x), weight, stride=stride, padding=1))
 
 
-def library_transposed(x: Tensor, weight: Tensor) -> Tensor:
-    """The library's 4x4 transposed convolution of stride 2 without bias, likewise."""
+def cudnn_transposed(x: Tensor, weight: Tensor) -> Tensor:
+    """cuDNN's 4x4 transposed convolution of stride 2 without bias, likewise."""
     with autotuned():
         return from_images(torch.conv_transpose2d(as_images(x), weight, stride=2, padding=1))
