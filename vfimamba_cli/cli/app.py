@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from vfimamba_cli.cli import bench, interpolate, train, weights
+from vfimamba_cli.cli import interpolate, train, weights
+from vfimamba_cli.cli.bench.command import bench
 
 app = typer.Typer(
     name="vfimamba",
@@ -17,7 +18,7 @@ app = typer.Typer(
 )
 app.command("interpolate")(interpolate.interpolate)
 app.command("train")(train.train)
-app.command("bench")(bench.bench)
+app.command("bench")(bench)
 app.add_typer(weights.app, name="weights")
 
 

@@ -1,0 +1,109 @@
+"""`vfimamba bench`: quality the way a published protocol measures it, speed, and cost."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vfimamba_cli.cli.bench.kernels import print_cost, print_scan
+from vfimamba_cli.cli.bench.quality import print_quality
+from vfimamba_cli.cli.bench.timing import print_end_to_end, print_speed
+from vfimamba_cli.cli.errors import user_errors
+from vfimamba_cli.cli.interpolate import FLOW_SCALES
+from vfimamba_cli.errors import OptionError
+
+
+class Dataset(StrEnum):
+    """What quality can be measured on."""
+
+    DAVIS7 = "davis7"
+
+
+class Dtype(StrEnum):
+    """Number formats to time."""
+
+    AUTO = "auto"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    FP32 = "fp32"
+
+
+def bench(
+    dataset: Annotated[Dataset | None, typer.Option(help="Measure quality on this")] = None,
+    speed: Annotated[bool, typer.Option("--speed", help="Time a made frame")] = False,
+    end_to_end: Annotated[
+        bool, typer.Option("--end-to-end", help="Time a whole video, its frames discarded")
+    ] = False,
+    scan: Annotated[bool, typer.Option("--scan", help="Check and time the scan backends")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Count multiply-adds and memory, S6 beside attention")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the dataset [VFIMAMBA_DATA/<dataset>], or video for --end-to-end"
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Name, path or Hub ID; may be repeated [vfimamba-s]")
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(help="WIDTHxHEIGHT of the frames; may be repeated [usual ones]"),
+    ] = None,
+    dtype: Annotated[
+        list[Dtype] | None, typer.Option(help="Number format for --speed; may be repeated [auto]")
+    ] = None,
+    flow_scale: Annotated[
+        str, typer.Option(help="Size at which motion is found: auto, 1, 0.5 or 0.25")
+    ] = "auto",
+    tile: Annotated[
+        int, typer.Option(min=0, help="Side of the tiles in pixels; 0 takes what fits the memory")
+    ] = 0,
+    runs: Annotated[
+        int | None, typer.Option(min=1, help="Runs to take the median of [CUDA 20, CPU 5]")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use the first N clips, or frames, only")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the numbers to this file too")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw --cost into this .svg file")] = None,
+) -> None:
+    """Measure models: one of --dataset, --speed, --end-to-end, --scan and --cost."""
+    with user_errors():
+        if (dataset is not None) + speed + end_to_end + scan + cost != 1:
+            raise OptionError(
+                "Give exactly one of --dataset, --speed, --end-to-end, --scan and --cost",
+                hint="For example: vfimamba bench --speed --size 640x352",
+            )
+        if plot is not None and not cost:
+            raise OptionError("--plot draws what --cost counts", hint="Add --cost, or leave it out")
+        if json is not None and scan:
+            raise OptionError("--scan writes no --json", hint="Leave one of them out")
+        if flow_scale not in FLOW_SCALES:
+            raise OptionError(
+                f"Not a flow scale: {flow_scale!r}", hint=f"Choose one of {', '.join(FLOW_SCALES)}"
+            )
+        models, scale = model or ["vfimamba-s"], FLOW_SCALES[flow_scale]
+        sizes = [parse_size(text) for text in size or ()]
+        if speed:
+            dtypes = [str(name) for name in dtype or (Dtype.AUTO,)]
+            print_speed(models, sizes, dtypes, scale, tile, device, runs, json)
+        elif end_to_end:
+            print_end_to_end(models, data, sizes, scale, tile, device, limit, json)
+        elif cost:
+            print_cost(models, sizes, scale, json, plot)
+        elif scan:
+            print_scan(device, runs or 5)
+        else:
+            print_quality(models, data, device, limit, json)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`WIDTHxHEIGHT` as two numbers; raises OptionError if it is none."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and int(width) * int(height)):
+        raise OptionError(f"Not a size: {text!r}", hint="Give WIDTHxHEIGHT, as 1280x720")
+    return int(width), int(height)

@@ -1,0 +1,81 @@
+"""What `--cost` and `--scan` print: the network's parts, counted and timed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from vfimamba_cli.cli.bench.output import write
+from vfimamba_cli.cli.bench.timing import FlowScale, Sizes
+
+if TYPE_CHECKING:
+    import torch
+
+
+def print_cost(
+    models: list[str], sizes: Sizes, flow_scale: FlowScale, json: Path | None, picture: Path | None
+) -> None:
+    """Multiply-adds and memory by size."""
+    from vfimamba_cli.bench import cost
+    from vfimamba_cli.bench.report import document
+
+    rows = list(cost.count_models(models, sizes=sizes or cost.SIZES, flow_scale=flow_scale))
+    typer.echo(
+        "per made frame, fp32; memory: of all tensors alive at once beside weights and frames, "
+        "scan and attention fused"
+    )
+    typer.echo(cost.table(rows))
+    settings = {"models": models, "sizes": sizes or cost.SIZES, "flow_scale": flow_scale}
+    write(json, document("cost", rows, settings=settings))
+    if picture is not None:
+        write(picture, cost.plot(rows))
+
+
+def print_scan(device: str, runs: int) -> None:
+    """Milliseconds per scan, of every backend that can run there."""
+    from vfimamba_cli.bench.scan import ScanSize, time_backends
+    from vfimamba_cli.ops.device import choose_device
+    from vfimamba_cli.ops.scan import BACKENDS
+
+    where = choose_device(device)
+    names = [b.name for b in BACKENDS if b.obstacle(where, sequences=True) is None]
+    size = ScanSize()
+    typer.echo(f"K={size.orders} D={size.channels} N={size.states} L={size.tokens}, batch 1, fp32")
+    for row in time_backends(names, where, size=size, runs=runs):
+        training = "-" if row.training_seconds is None else f"{1000 * row.training_seconds:.1f} ms"
+        typer.echo(
+            f"{row.backend:10}  forward {1000 * row.forward_seconds:8.1f} ms  "
+            f"with gradients {training:>10}  error {row.error:.1e}"
+        )
+    able = {b.name for b in BACKENDS if b.obstacle(where, fused=True) is None}
+    if "lanes" in able:
+        print_blocks(where, runs)
+    if "triton" in able:
+        print_fused(where, runs)
+
+
+def print_blocks(where: "torch.device", runs: int) -> None:
+    """Milliseconds of the blocks the engine runs on a GPU."""
+    from vfimamba_cli.bench.block import HEIGHT, WIDTH, time_blocks
+
+    typer.echo(f"lanes, a whole SS2D block at {WIDTH}x{HEIGHT}, fp16")
+    for row in time_blocks(where, runs=runs):
+        typer.echo(
+            f"{row.model:10}  level 1/{row.shrink:<2}  {row.milliseconds:.3f} ms  "
+            f"error {row.error:.1e}"
+        )
+
+
+def print_fused(where: "torch.device", runs: int) -> None:
+    """Milliseconds of each kernel of the `triton` backend by how the work is cut."""
+    from vfimamba_cli.bench.fused import FusedSize, time_fused
+
+    size = FusedSize()
+    typer.echo(f"triton, 4 orders on 2 x {size.height}x{size.width}, D={size.channels}, fp16, ms")
+    for row in time_fused(where, size=size, training=True, runs=runs):
+        cut = f"chunk {row.cut.chunk:3} block {row.cut.block:3} warps {row.cut.warps}"
+        kernels = f"{row.ends:.3f} {row.pass_states:.3f} {row.outputs:.3f} {row.merge:.3f}"
+        typer.echo(
+            f"{cut}  kernels {kernels}  forward {row.forward:.3f}  backward {row.backward:.3f}  "
+            f"error {row.error:.1e}"
+        )
