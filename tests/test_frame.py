@@ -27,7 +27,15 @@ def test_a_frame_at_another_time_keeps_its_very_planes():
 
 
 @pytest.mark.parametrize(
-    ("subsampling", "shape"), [("420", (3, 4)), ("422", (5, 4)), ("444", (5, 7))]
+    ("subsampling", "shape"),
+    [
+        ("420", (3, 4)),
+        ("422", (5, 4)),
+        ("444", (5, 7)),
+        ("440", (3, 7)),
+        ("411", (5, 2)),
+        ("410", (2, 2)),
+    ],
 )
 def test_chroma_of_odd_sizes_is_rounded_up(subsampling, shape):
     assert ColorSpec(matrix="bt709", subsampling=subsampling).chroma_shape(5, 7) == shape
@@ -36,7 +44,7 @@ def test_chroma_of_odd_sizes_is_rounded_up(subsampling, shape):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"planes": tuple(np.zeros((4, 6), np.uint8) for _ in "ybr")}, "chroma must be"),
+        ({"planes": tuple(np.zeros((4, 6), np.uint8) for _ in "ybr")}, "planes must be"),
         ({"color": ColorSpec(matrix="bt601", bit_depth=10)}, "10 bits need uint16"),
         ({"duration_seconds": Fraction(0)}, "must be positive"),
     ],
@@ -49,8 +57,28 @@ def test_planes_that_do_not_fit_their_color_are_refused(changes, message):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("matrix", "rgb"), ("subsampling", "411"), ("bit_depth", 7)]
+    ("field", "value"), [("matrix", "xyz"), ("subsampling", "421"), ("bit_depth", 7)]
 )
 def test_a_color_nobody_knows_is_refused(field, value):
     with pytest.raises(ValueError, match=field):
         ColorSpec(**{"matrix": "bt601", field: value})
+
+
+def test_rgb_has_no_fewer_samples_of_one_plane():
+    with pytest.raises(ValueError, match="subsampling must be 444 for rgb"):
+        ColorSpec(matrix="rgb", subsampling="420")
+
+
+@pytest.mark.parametrize(
+    ("color", "count"),
+    [
+        (ColorSpec(matrix="bt709", subsampling="400"), 1),
+        (ColorSpec(matrix="bt709", subsampling="400", alpha=True), 2),
+        (ColorSpec(matrix="rgb", subsampling="444"), 3),
+        (ColorSpec(matrix="bt709", alpha=True), 4),
+    ],
+)
+def test_alpha_is_one_more_plane_and_grey_has_no_chroma(color, count):
+    shapes = color.plane_shapes(5, 7)
+    assert len(shapes) == count
+    assert shapes[0] == shapes[-1 if color.alpha else 0] == (5, 7)

@@ -8,12 +8,25 @@ import numpy as np
 import numpy.typing as npt
 
 Plane = npt.NDArray[np.unsignedinteger[Any]]
-Matrix = Literal["bt601", "bt709", "bt2020"]
-Subsampling = Literal["420", "422", "444"]
+Planes = tuple[Plane, ...]
+"""In this order: Y', Cb, Cr; or G, B, R; or Y' alone; each with alpha as the last one, or not."""
+
+Matrix = Literal["bt601", "bt709", "bt2020", "fcc", "smpte240m", "ycgco", "rgb"]
+Subsampling = Literal["444", "440", "422", "420", "411", "410", "400"]
 ChromaLocation = Literal["left", "center", "topleft"]
 
 UNSPECIFIED = 2
 """The code for "not said" of matrix, primaries and transfer (ITU-T H.273)."""
+
+HALVINGS: dict[Subsampling, tuple[int, int]] = {
+    "444": (0, 0),
+    "440": (1, 0),
+    "422": (0, 1),
+    "420": (1, 1),
+    "411": (0, 2),
+    "410": (2, 2),
+}
+"""How often the height and the width of the chroma planes are halved; `400` has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +49,15 @@ class ColorSpec:
     """What the codes in the planes mean, with nothing left open.
 
     Attributes:
-        matrix: how R'G'B' became Y'CbCr.
-        full_range: codes use the whole range instead of the studio range.
+        matrix: how R'G'B' became Y'CbCr; `rgb` where it did not, and planes are G, B, R.
+        full_range: codes use the whole range instead of the studio range. Alpha always does.
         bit_depth: bits per code; planes are uint8 up to 8 bits and uint16 above.
-        subsampling: of the chroma planes; `420` halves both axes, `422` the width.
+        subsampling: of the chroma planes; `420` halves both axes, `422` the width; grey is `400`.
         chroma_location: where a chroma sample sits among its luma samples: `left` between two
             rows on the left column (MPEG-2, H.264 default), `center` between all four (JPEG),
             `topleft` on the upper left one.
+        alpha: whether there is one more plane, of the picture's size: 0 is transparent. Colors
+            are as if there were none (straight, not premultiplied).
         tags: as found in the stream.
     """
 
@@ -51,6 +66,7 @@ class ColorSpec:
     bit_depth: int = 8
     subsampling: Subsampling = "420"
     chroma_location: ChromaLocation = "left"
+    alpha: bool = False
     tags: ColorTags = ColorTags()
 
     def __post_init__(self) -> None:
@@ -66,6 +82,8 @@ class ColorSpec:
                 )
         if not 8 <= self.bit_depth <= 16:
             raise ValueError(f"bit_depth must be 8 to 16, got {self.bit_depth}")
+        if self.matrix == "rgb" and self.subsampling != "444":
+            raise ValueError(f"subsampling must be 444 for rgb, got {self.subsampling!r}")
 
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
@@ -74,11 +92,13 @@ class ColorSpec:
 
     def chroma_shape(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the chroma planes of a picture; odd sizes round up."""
-        if self.subsampling != "444":
-            width = (width + 1) // 2
-        if self.subsampling == "420":
-            height = (height + 1) // 2
-        return height, width
+        down, across = HALVINGS[self.subsampling]
+        return -(-height >> down), -(-width >> across)
+
+    def plane_shapes(self, height: int, width: int) -> list[tuple[int, int]]:
+        """Height and width of all planes of a picture, in their order."""
+        chroma = [] if self.subsampling == "400" else [self.chroma_shape(height, width)] * 2
+        return [(height, width), *chroma, *([(height, width)] if self.alpha else [])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,24 +106,23 @@ class Frame:
     """A picture as decoded, and the span of time it is shown for.
 
     Attributes:
-        planes: Y' (H, W), Cb and Cr of `color.chroma_shape(H, W)`, in `color.dtype`. Not to be
-            written to: they may be the decoder's own memory.
+        planes: of `color.plane_shapes(H, W)`, in `color.dtype`. Not to be written to: they may
+            be the decoder's own memory.
         pts_seconds: when it appears.
         duration_seconds: how long it stays; positive.
         color: what the codes mean.
     """
 
-    planes: tuple[Plane, Plane, Plane]
+    planes: Planes
     pts_seconds: Fraction
     duration_seconds: Fraction
     color: ColorSpec
 
     def __post_init__(self) -> None:
-        luma, *chroma = self.planes
-        expected = self.color.chroma_shape(*luma.shape)
-        for plane in chroma:
-            if plane.shape != expected:
-                raise ValueError(f"chroma must be {expected} for luma {luma.shape}: {plane.shape}")
+        expected = self.color.plane_shapes(*self.planes[0].shape)
+        found = [plane.shape for plane in self.planes]
+        if found != expected:
+            raise ValueError(f"planes must be {expected}, got {found}")
         for plane in self.planes:
             if plane.dtype != self.color.dtype:
                 raise ValueError(
@@ -128,9 +147,18 @@ class Frame:
         return replace(self, pts_seconds=pts_seconds, duration_seconds=duration_seconds)
 
     def with_planes(
-        self, planes: tuple[Plane, Plane, Plane], pts_seconds: Fraction, duration_seconds: Fraction
+        self,
+        planes: Planes,
+        pts_seconds: Fraction,
+        duration_seconds: Fraction,
+        *,
+        color: ColorSpec | None = None,
     ) -> Self:
-        """Another picture of the same color, shown at a time of its own."""
+        """Another picture, of the same color unless said otherwise, shown at a time of its own."""
         return replace(
-            self, planes=planes, pts_seconds=pts_seconds, duration_seconds=duration_seconds
+            self,
+            planes=planes,
+            pts_seconds=pts_seconds,
+            duration_seconds=duration_seconds,
+            color=color or self.color,
         )

@@ -6,11 +6,13 @@ import pytest
 import torch
 
 import vfimamba_cli.engine.interpolator as module
+from vfimamba_cli.engine import paths
 from vfimamba_cli.engine.interpolator import Interpolator, auto_flow_scale
 from vfimamba_cli.engine.paths import PathOptions
 from vfimamba_cli.engine.precision import cast
 from vfimamba_cli.errors import DeviceError
 from vfimamba_cli.model.config import TINY
+from vfimamba_cli.model.interface import Motion
 from vfimamba_cli.model.registry import ModelSpec
 
 HALF = [Fraction(1, 2)]
@@ -58,6 +60,29 @@ def test_a_checkpoint_trained_on_bgr_is_fed_bgr_and_answers_in_rgb():
     )
     plain = Interpolator(rgb, device="cpu", scan="chunked").interpolate(first, second, HALF)
     assert torch.equal(swapped.flip(2), plain)
+
+
+@pytest.mark.parametrize("tile", [0, 32])
+@pytest.mark.parametrize("facts", [{}, {"channel_order": "bgr"}, {"arbitrary_time": False}])
+def test_alpha_leaves_the_colors_as_they_are_without_it(facts, tile):
+    engine = Interpolator(tiny(**facts), device="cpu", scan="chunked", tile=tile)
+    first, second = torch.rand(2, 1, 4, 70, 50)
+    made = engine.interpolate(first, second, [0.25, 0.5])
+    assert made.shape == (2, 1, 4, 70, 50)
+    assert torch.equal(made[:, :, :3], engine.interpolate(first[:, :3], second[:, :3], [0.25, 0.5]))
+    assert 0 <= made[:, :, 3].min() <= made[:, :, 3].max() <= 1
+
+
+def test_alpha_moves_as_the_colors_do(monkeypatch):
+    """With a motion that is known: 3 pixels to the right in all, one of them by t = 1/3."""
+    flow = torch.tensor([-1.0, 0, 2, 0])[None, :, None, None].expand(1, 4, 64, 64)
+    motion = Motion(flow, torch.zeros(1, 1, 64, 64))
+    monkeypatch.setattr(paths, "find_motion", lambda *_: motion)
+    first = torch.rand(1, 4, 64, 64)
+    second = first.roll(3, -1)
+    made = Interpolator(tiny(), device="cpu", scan="chunked").interpolate(first, second, [1 / 3])
+    inside = (..., slice(4, -4))
+    torch.testing.assert_close(made[0, 0, 3][inside], first.roll(1, -1)[0, 3][inside])
 
 
 def test_midpoint_weights_use_halving_and_others_do_not():
@@ -115,7 +140,7 @@ def test_larger_frames_find_motion_at_a_smaller_size(height, width, scale):
     ("shapes", "times", "message"),
     [
         (((1, 3, 8, 8), (1, 3, 8, 9)), [0.5], "one shape"),
-        (((1, 1, 8, 8), (1, 1, 8, 8)), [0.5], r"\(B, 3, H, W\)"),
+        (((1, 1, 8, 8), (1, 1, 8, 8)), [0.5], r"\(B, 3 or 4, H, W\)"),
         (((1, 3, 8, 8), (1, 3, 8, 8)), [], "at least one"),
         (((1, 3, 8, 8), (1, 3, 8, 8)), [1.0], r"lie in \(0, 1\)"),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.engine.test_color import SPECS, noisy_picture, spec_name
+from tests.engine.test_color import SPECS, codes_of, noisy_picture, spec_name
 from vfimamba_cli.engine.color import to_planes, to_rgb
 from vfimamba_cli.engine.transfer import CudaTransfer, DirectTransfer, choose_transfer
 from vfimamba_cli.frame import ColorSpec
@@ -14,12 +14,11 @@ from vfimamba_cli.frame import ColorSpec
 GPU = torch.device("cuda")
 
 
-def codes_of(color, height, width, seed=0):
-    """Planes as a camera gives them: any code there is, in memory with padded lines."""
-    rng = np.random.default_rng(seed)
-    shapes = ((height, width), *(color.chroma_shape(height, width),) * 2)
-    wide = (rng.integers(0, 1 << color.bit_depth, (h, w + 5)) for h, w in shapes)
-    return tuple(plane.astype(color.dtype)[:, :-5] for plane in wide)
+def padded_codes(color, height, width, seed=0):
+    """As `codes_of`, in memory with padded lines."""
+    shapes = color.plane_shapes(height, width)
+    wide = codes_of(color, height, width + 5, seed)
+    return tuple(plane[:, :w] for plane, (_, w) in zip(wide, shapes, strict=True))
 
 
 def test_without_a_gpu_pictures_are_there_at_once():
@@ -41,7 +40,7 @@ def test_without_a_gpu_pictures_are_there_at_once():
 def test_the_gpu_gives_the_codes_of_the_cpu(color):
     transfer = CudaTransfer(GPU)
     for size in ((1, 1), (2, 3), (36, 52), (37, 51), (270, 482)):
-        planes = codes_of(color, *size)
+        planes = padded_codes(color, *size)
         there, here = transfer.upload(planes, color), to_rgb(planes, color, "cpu")
         torch.testing.assert_close(there.cpu(), here, rtol=0, atol=2e-6)
         back = transfer.download(there, color, transfer.begin()).planes()
@@ -66,7 +65,7 @@ def test_any_picture_comes_down_as_from_the_cpu_but_for_ties(color):
 def test_nothing_is_overwritten_before_it_is_used():
     """The engine's picture is static, as a recorded graph's is, and the GPU lags behind."""
     color, transfer = ColorSpec(matrix="bt709"), CudaTransfer(GPU)
-    planes = [codes_of(color, 1080, 1920, seed) for seed in range(4)]
+    planes = [padded_codes(color, 1080, 1920, seed) for seed in range(4)]
     expected = [to_planes(to_rgb(picture, color, "cpu"), color) for picture in planes]
     static = torch.empty(3, 1080, 1920, device=GPU)
     busy = torch.randn(4096, 4096, device=GPU)
@@ -99,7 +98,7 @@ def test_nothing_is_overwritten_before_it_is_used():
 @pytest.mark.gpu
 def test_memory_is_used_again():
     color, transfer = ColorSpec(matrix="bt709"), CudaTransfer(GPU)
-    planes = codes_of(color, 540, 960)
+    planes = padded_codes(color, 540, 960)
 
     def walk(count):
         on_the_way = deque()

@@ -248,7 +248,7 @@ def test_damage_in_the_middle_is_an_error_and_no_shorter_video(tmp_path):
         (lambda path: path.write_bytes(b""), "Not a video that can be opened"),
         (lambda path: path.write_text("this is no video\n" * 100), "Not a video"),
         (lambda path: make_clip(path, frames=0), "There is no video stream, only audio"),
-        (lambda path: make_clip(path, frames=1, tags={"colorspace": 8}), "matrix with code 8"),
+        (lambda path: make_clip(path, frames=1, tags={"colorspace": 14}), "matrix with code 14"),
     ],
 )
 def test_what_is_no_usable_video_is_refused_with_a_hint(tmp_path, make, message):
@@ -292,11 +292,11 @@ def test_a_file_in_a_folder_that_may_not_be_entered_is_an_input_error(tmp_path, 
     assert "enter its folders" in caught.value.hint
 
 
-@pytest.mark.parametrize("pixel_format", ["gray", "bgra", "yuv420p12le", "nv12"])
+@pytest.mark.parametrize("pixel_format", ["xyz12le", "bayer_rggb8", "grayf32le"])
 def test_a_pixel_format_that_is_not_supported_is_named_and_what_is_too(pixel_format):
     with pytest.raises(InputError, match=f"pixel format {pixel_format}") as caught:
         resolve_color(pixel_format, ColorTags(), codec="any", height=48, path=Path("a.mkv"))
-    assert "8-bit and 10-bit planar YUV" in caught.value.hint
+    assert "grey of 8 to 16 bits" in caught.value.hint
 
 
 def test_leaving_while_a_thread_reads_ahead_keeps_the_error_that_made_one_leave(tmp_path):

@@ -1,6 +1,6 @@
 """Tensors in, tensors out: frames between two frames, of any size, on any device.
 
-B batch, T timesteps, H x W pixels.
+B batch, C channels, T timesteps, H x W pixels.
 """
 
 import copy
@@ -110,12 +110,13 @@ class Interpolator:
         """The frames at `timesteps` between `first` (t = 0) and `second` (t = 1).
 
         Args:
-            first, second: (B, 3, H, W) R'G'B' in [0, 1], any size, any device. Values a little
-                outside, as camera footage has them, are kept.
+            first, second: (B, C, H, W) R'G'B' in [0, 1], any size, any device; C is 3, or 4 with
+                alpha, which moves as the colors do. Values a little outside, as camera footage
+                has them, are kept.
             timesteps: in (0, 1); for the halving schedule k / 2^n.
 
         Returns:
-            (T, B, 3, H, W) fp32 on the interpolator's device, in [0, 1] as far as the frames are.
+            (T, B, C, H, W) fp32 on the interpolator's device, in [0, 1] as far as the frames are.
 
         Raises:
             ValueError: on shapes or timesteps that cannot be.
@@ -127,7 +128,7 @@ class Interpolator:
     def between(
         self, first: Tensor, second: Tensor, timesteps: Sequence[Fraction | float]
     ) -> Iterator[Tensor]:
-        """As `interpolate`, one (B, 3, H, W) frame after the other, so that memory holds one."""
+        """As `interpolate`, one (B, C, H, W) frame after the other, so that memory holds one."""
         times = [Fraction(t) for t in timesteps]
         check(first, second, times)
         height, width = first.shape[-2:]
@@ -166,7 +167,7 @@ class Interpolator:
     def pictures(
         self, frames: Tensor, times: list[Fraction], options: PathOptions
     ) -> Iterator[Tensor]:
-        """The pictures at `times` between two padded frames (F, B, 3, H, W), by the schedule."""
+        """The pictures at `times` between two padded frames (F, B, C, H, W), by the schedule."""
         if self.schedule == "direct":
             yield from self.predict(frames, [float(t) for t in times], options)
             return
@@ -175,7 +176,7 @@ class Interpolator:
         yield from (made[t] for t in times)
 
     def middle(self, first: Tensor, second: Tensor, options: PathOptions) -> Tensor:
-        """Half-way between two padded (B, 3, H, W) frames in the network's channel order."""
+        """Half-way between two padded (B, C, H, W) frames in the network's channel order."""
         return next(self.predict(torch.stack((first, second)), [0.5], options))
 
     def predict(
@@ -189,7 +190,7 @@ class Interpolator:
     def prepare(
         self, first: Tensor, second: Tensor, padding: Padding, options: PathOptions
     ) -> Tensor:
-        """Both on the device, in fp32, padded, in the network's channel order: (F, B, 3, H, W)."""
+        """Both on the device, in fp32, padded, in the network's channel order: (F, B, C, H, W)."""
         shape = (2, *first.shape[:2], *padding.padded(*first.shape[-2:]))
         frames = None
         if self.graphs is not None and self.schedule == "direct":
@@ -198,13 +199,18 @@ class Interpolator:
         if frames is None:
             frames = torch.empty(shape, device=self.device)
         for frame, out in zip((first, second), frames, strict=True):
-            padding.add(frame.flip(1) if self.spec.channel_order == "bgr" else frame, out)
+            padding.add(self.reorder(frame), out)
         return frames
 
     def finish(self, picture: Tensor, padding: Padding) -> Tensor:
         """Undoes `prepare` on the result."""
-        picture = padding.remove(picture)
-        return picture.flip(1) if self.spec.channel_order == "bgr" else picture
+        return self.reorder(padding.remove(picture))
+
+    def reorder(self, picture: Tensor) -> Tensor:
+        """From (B, C, H, W) R'G'B' to the network's channel order, or back; alpha stays last."""
+        if self.spec.channel_order != "bgr":
+            return picture
+        return torch.cat((picture[:, :3].flip(1), picture[:, 3:]), dim=1)
 
 
 def on_device(device: torch.device, made: Iterator[Tensor]) -> Iterator[Tensor]:
@@ -224,8 +230,8 @@ def check(first: Tensor, second: Tensor, times: Sequence[Fraction]) -> None:
     """Raises ValueError on frames or times that `interpolate` cannot take."""
     if first.shape != second.shape:
         raise ValueError(f"both frames must be of one shape, got {first.shape}, {second.shape}")
-    if first.dim() != 4 or first.shape[1] != 3 or 0 in first.shape:
-        raise ValueError(f"frames must be (B, 3, H, W), got {tuple(first.shape)}")
+    if first.dim() != 4 or first.shape[1] not in (3, 4) or 0 in first.shape:
+        raise ValueError(f"frames must be (B, 3 or 4, H, W), got {tuple(first.shape)}")
     if not times:
         raise ValueError("timesteps must name at least one time")
     if outside := [t for t in times if not 0 < t < 1]:

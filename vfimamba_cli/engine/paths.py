@@ -1,6 +1,6 @@
 """The two published multi-scale paths, as compositions of a network's four calls.
 
-F = 2 frames, B batch, H x W pixels.
+F = 2 frames, B batch, C channels, H x W pixels.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +14,7 @@ from torch import Tensor
 from vfimamba_cli.engine.tiling import encode, synthesize
 from vfimamba_cli.model.interface import Features, InterpolationModel, Motion
 from vfimamba_cli.ops.resize import resize, resize_flow
+from vfimamba_cli.ops.warp import warp_pair
 
 RefineAt = Literal["flow", "full"]
 
@@ -59,13 +60,14 @@ def predict(
 
     Args:
         model: the network.
-        frames: (F, B, 3, H, W), H and W multiples of `model.multiple_of / flow_scale`.
+        frames: (F, B, C, H, W), H and W multiples of `model.multiple_of / flow_scale`; C is 3, or
+            4 with alpha.
         times: in (0, 1).
         options: the path's.
         once: what runs the path without augmentation; `predict_once` if none.
 
     Yields:
-        One (B, 3, H, W) fp32 per time, no further outside [0, 1] than the frames.
+        One (B, C, H, W) fp32 per time, no further outside [0, 1] than the frames.
     """
     once = once or partial(predict_once, model)
     if not options.tta:
@@ -81,6 +83,7 @@ def predict_once(
     model: InterpolationModel, frames: Tensor, times: Sequence[float], options: PathOptions
 ) -> Iterator[Tensor]:
     """`predict` without test-time augmentation, tile by tile where the options say so."""
+    given, frames = frames, colors(frames)
     low = resize(frames.flatten(0, 1), options.flow_scale).unflatten(0, (2, -1))
     features = encode(model, low, options.tile)
     motions: Iterable[Motion]
@@ -92,34 +95,57 @@ def predict_once(
         motion = enlarge(motion, 1 / options.flow_scale)
         if options.local and options.refine_at == "full":
             motion = model.refine_motion(frames, motion)
-        yield synthesize(model, frames, features, motion, options.tile)
+        yield with_alpha(synthesize(model, frames, features, motion, options.tile), given, motion)
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What all pictures of a pair share: frames and features at the flow's size and at theirs."""
+    """What all pictures of a pair share: frames and features at the flow's size and at theirs.
+
+    `given` are the frames with their alpha, if they have one; the others are colors alone.
+    """
 
     low: Tensor
     low_features: Features
     frames: Tensor
     features: Features
+    given: Tensor
 
 
 def encode_pair(model: InterpolationModel, frames: Tensor, options: PathOptions) -> Encoded:
     """The part of `predict_once` that no time enters, without tiles."""
+    given, frames = frames, colors(frames)
     low = resize(frames.flatten(0, 1), options.flow_scale).unflatten(0, (2, -1))
     features = model.encode(low)
     full = features if options.flow_scale == 1 else model.encode(frames)
-    return Encoded(low, features, frames, full)
+    return Encoded(low, features, frames, full, given)
 
 
 def picture(model: InterpolationModel, encoded: Encoded, t: Tensor, options: PathOptions) -> Tensor:
-    """The rest of it, for times (B,): (B, 3, H, W) fp32."""
+    """The rest of it, for times (B,): (B, C, H, W) fp32."""
     motion = find_motion(model, encoded.low, encoded.low_features, t, options)
     motion = enlarge(motion, 1 / options.flow_scale)
     if options.local and options.refine_at == "full":
         motion = model.refine_motion(encoded.frames, motion)
-    return model.synthesize(encoded.frames, encoded.features, motion)
+    made = model.synthesize(encoded.frames, encoded.features, motion)
+    return with_alpha(made, encoded.given, motion)
+
+
+def colors(frames: Tensor) -> Tensor:
+    """What a network sees of (F, B, C, H, W): (F, B, 3, H, W)."""
+    return frames if frames.shape[2] == 3 else frames[:, :, :3].contiguous()
+
+
+def with_alpha(made: Tensor, frames: Tensor, motion: Motion) -> Tensor:
+    """(B, 3, H, W) with the alpha of (F, B, C, H, W) if there is one: (B, C, H, W).
+
+    Alpha moves as the colors do, or edges would come apart: both frames' by the same flow, then
+    blended by the same mask. The network is not asked for more, having never seen any.
+    """
+    if frames.shape[2] == 3:
+        return made
+    first, second = warp_pair(frames[:, :, 3:], motion.flow).chunk(2, dim=1)
+    return torch.cat((made, torch.lerp(second, first, motion.mask.float().sigmoid())), dim=1)
 
 
 def find_motion(

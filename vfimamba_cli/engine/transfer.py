@@ -5,12 +5,11 @@ On CUDA there are three streams: the current one computes, one brings pictures u
 down. Each waits for the others by events on the device, while the host goes on to the next pair;
 it waits only for the planes of a picture that it hands on.
 
-H x W luma samples.
+H x W luma samples; C color channels, 4 with alpha.
 """
 
 import time
 from collections.abc import Sequence
-from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,19 +21,18 @@ from vfimamba_cli.engine.color import (
     code_dtype,
     decode_codes,
     encode_codes,
+    split,
     to_planes,
     to_rgb,
 )
-from vfimamba_cli.frame import ColorSpec, Plane
-
-Planes = tuple[Plane, Plane, Plane]
+from vfimamba_cli.frame import ColorSpec, Plane, Planes
 
 
 class Download(Protocol):
     """A made picture on its way to the host."""
 
     def planes(self) -> Planes:
-        """Y', Cb and Cr; waits until they are there."""
+        """As in `Frame.planes`; waits until they are there."""
         ...
 
     def seconds(self) -> float:
@@ -52,7 +50,7 @@ class Transfer(Protocol):
     depth: int
 
     def upload(self, planes: Sequence[Plane], color: ColorSpec) -> Tensor:
-        """(3, H, W) R'G'B', as `color.to_rgb`, for use in the current stream."""
+        """(C, H, W) R'G'B', as `color.to_rgb`, for use in the current stream."""
         ...
 
     def begin(self) -> Any:
@@ -60,7 +58,7 @@ class Transfer(Protocol):
         ...
 
     def download(self, rgb: Tensor, color: ColorSpec, begun: Any) -> Download:
-        """Send (3, H, W) R'G'B' home as planes, as `color.to_planes`.
+        """Send (C, H, W) R'G'B' home as planes, as `color.to_planes`.
 
         What is queued in the current stream after this may overwrite `rgb`.
         """
@@ -149,14 +147,14 @@ class CudaTransfer:
     @torch.inference_mode()
     def upload(self, planes: Sequence[Plane], color: ColorSpec) -> Tensor:
         """See `Transfer`."""
-        height, width = planes[0].shape
+        size = planes[0].shape
         staged = page_locked(sum(plane.size for plane in planes), color)
-        for target, plane in zip(split(staged, height, width, color), planes, strict=True):
+        for target, plane in zip(split(staged, size, color), planes, strict=True):
             np.copyto(target.numpy(), as_signed(plane))
         compute = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self.up):
             codes = staged.to(self.device, non_blocking=True)
-            rgb = decode_codes(split(codes, height, width, color), color)
+            rgb = decode_codes(split(codes, size, color), color)
         compute.wait_stream(self.up)
         rgb.record_stream(compute)
         return rgb
@@ -168,7 +166,7 @@ class CudaTransfer:
     @torch.inference_mode()
     def download(self, rgb: Tensor, color: ColorSpec, begun: torch.cuda.Event) -> InFlight:
         """See `Transfer`."""
-        codes = torch.cat([plane.flatten() for plane in encode_codes(rgb, color)])
+        codes = encode_codes(rgb, color)
         computed = self._mark()
         landed = page_locked(codes.numel(), color)
         self.down.wait_event(computed)
@@ -177,11 +175,10 @@ class CudaTransfer:
             copied = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             copied.record(self.down)
         codes.record_stream(self.down)
-        height, width = rgb.shape[-2:]
-        luma, cb, cr = (
-            part.numpy().view(color.dtype) for part in split(landed, height, width, color)
+        planes = tuple(
+            part.numpy().view(color.dtype) for part in split(landed, rgb.shape[-2:], color)
         )
-        return InFlight((luma, cb, cr), begun, computed, copied)
+        return InFlight(planes, begun, computed, copied)
 
     def _mark(self) -> torch.cuda.Event:
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
@@ -192,10 +189,3 @@ class CudaTransfer:
 def page_locked(count: int, color: ColorSpec) -> Tensor:
     """Memory on the host for `count` codes, which the device can reach by itself."""
     return torch.empty(count, dtype=code_dtype(color), pin_memory=True)
-
-
-def split(codes: Tensor, height: int, width: int, color: ColorSpec) -> list[Tensor]:
-    """The three planes that lie one after the other in `codes`."""
-    shapes = ((height, width), *(color.chroma_shape(height, width),) * 2)
-    parts = codes.split([prod(shape) for shape in shapes])
-    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]

@@ -78,7 +78,6 @@ def interpolate_video(
             tile=tile,
             announce=announce,
         )
-        maker = FrameMaker(engine, timeline)
         with VideoWriter(
             target,
             info=reader.info,
@@ -86,6 +85,7 @@ def interpolate_video(
             rate=timeline.rate(reader.info.rate),
             overwrite=overwrite,
         ) as writer:
+            maker = FrameMaker(engine, timeline, writer.color)
             for line in chain(choices(engine, reader.info), encoding(writer), writer.notes):
                 announce(line)
             total = timeline.frame_count(reader.info.frame_count)
@@ -173,4 +173,6 @@ def choices(engine: Interpolator, info: VideoInfo) -> Iterator[str]:
 
 def encoding(writer: VideoWriter) -> Iterator[str]:
     """How the result is encoded."""
-    yield f"video: {writer.encoder}, {writer.info.pixel_format}; other streams are copied"
+    found, made = writer.info.pixel_format, writer.pixel_format
+    change = made if writer.color == writer.info.color else f"{made} from {found}, all frames alike"
+    yield f"video: {writer.encoder}, {change}; other streams are copied"

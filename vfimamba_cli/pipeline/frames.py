@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vfimamba_cli.engine.interpolator import Interpolator
 from vfimamba_cli.engine.transfer import Download, choose_transfer
-from vfimamba_cli.frame import Frame
+from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.video.cuts import Change
 from vfimamba_cli.video.timeline import MultiplyRate, Slot
 
@@ -20,14 +20,23 @@ Pending = Callable[[], Frame]
 class FrameMaker:
     """Turns the source's frames into the output's.
 
+    Args:
+        engine: makes the frames in between.
+        timeline: says when frames are shown.
+        color: that frames are to have if not the source's; all of them are converted then, the
+            source's too, by one and the same way, so that they agree.
+
     Attributes:
         count: frames given out so far, by kind.
         seconds: that the engine's device computed made frames for, of those given out.
     """
 
-    def __init__(self, engine: Interpolator, timeline: MultiplyRate) -> None:
+    def __init__(
+        self, engine: Interpolator, timeline: MultiplyRate, color: ColorSpec | None = None
+    ) -> None:
         self.engine = engine
         self.timeline = timeline
+        self.color = color
         self.transfer = choose_transfer(engine.device)
         self.count: Counter[str] = Counter()
         self.seconds = 0.0
@@ -72,9 +81,10 @@ class FrameMaker:
             yield from self.make(first, second, slots[1:])
 
     def hold(self, frame: Frame, slots: list[Slot], *, kind: str = "held") -> Iterator[Pending]:
-        """`frame` itself in all `slots`, its planes untouched."""
+        """`frame` itself in all `slots`, its planes untouched if its color is to stay."""
+        converted = self.convert(frame)
         for i, slot in enumerate(slots):
-            yield partial(self._held, frame, slot, "source" if i == 0 else kind)
+            yield partial(self._held, frame, converted, slot, "source" if i == 0 else kind)
 
     def make(self, first: Frame, second: Frame, slots: list[Slot]) -> Iterator[Pending]:
         """The frames between both, in `slots`."""
@@ -82,7 +92,7 @@ class FrameMaker:
         pictures = self.engine.between(a[None], b[None], [slot.t for slot in slots])
         begun = self.transfer.begin()
         for picture, slot in zip(pictures, slots, strict=True):
-            download = self.transfer.download(picture[0], first.color, begun)
+            download = self.transfer.download(picture[0], self.color or first.color, begun)
             yield partial(self._made, first, slot, download)
             begun = self.transfer.begin()
 
@@ -92,12 +102,22 @@ class FrameMaker:
             self._rgb = frame, self.transfer.upload(frame.planes, frame.color)
         return self._rgb[1]
 
-    def _held(self, frame: Frame, slot: Slot, kind: str) -> Frame:
+    def convert(self, frame: Frame) -> Download | None:
+        """Its planes in the output's color; none if that is its own."""
+        if self.color in (None, frame.color):
+            return None
+        return self.transfer.download(self.rgb(frame), self.color, self.transfer.begin())
+
+    def _held(self, frame: Frame, converted: Download | None, slot: Slot, kind: str) -> Frame:
         self.count[kind] += 1
-        return frame.at(slot.pts_seconds, slot.duration_seconds)
+        times = slot.pts_seconds, slot.duration_seconds
+        if converted is None:
+            return frame.at(*times)
+        return frame.with_planes(converted.planes(), *times, color=self.color)
 
     def _made(self, first: Frame, slot: Slot, download: Download) -> Frame:
         planes = download.planes()
         self.count["made"] += 1
         self.seconds += download.seconds()
-        return first.with_planes(planes, slot.pts_seconds, slot.duration_seconds)
+        times = slot.pts_seconds, slot.duration_seconds
+        return first.with_planes(planes, *times, color=self.color)

@@ -55,9 +55,9 @@ def write_clip(path: Path, frames: Iterator[Frame], *, rate: Fraction) -> None:
             options={"crf": "20", "preset": "veryfast"},
             width=width,
             height=height,
-            pix_fmt=encoded_format(first.color),
+            pix_fmt=encoded_format("libx264", first.color),
             time_base=1 / rate,
         )
         for frame in chain((first,), frames):
-            container.mux(stream.encode(encodable(frame, 1 / rate)))
+            container.mux(stream.encode(encodable(frame, "libx264", 1 / rate)))
         container.mux(stream.encode(None))

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 
+import av
 from av.codec.context import Flags
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
@@ -10,10 +12,10 @@ from av.video.stream import VideoStream
 
 from vfimamba_cli.errors import OutputError
 from vfimamba_cli.frame import ColorSpec, Frame
+from vfimamba_cli.video.closest import FULL_RANGE, closest_color
+from vfimamba_cli.video.formats import format_for, model_of
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.planes import make_picture
-
-FULL_RANGE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +69,37 @@ def choose_encoder(info: VideoInfo, container: str, *, crf: int, preset: str) ->
     return Encoder(name="libvpx-vp9", options={"crf": str(crf), "b": "0", **speed})
 
 
+def offered_formats(encoder: str) -> tuple[str, ...]:
+    """Names of the pixel formats that FFmpeg's encoder of this name takes."""
+    return tuple(found.name for found in av.Codec(encoder, "w").video_formats or ())
+
+
+def encoded_color(encoder: str, info: VideoInfo) -> ColorSpec:
+    """What the codes given to the encoder mean: as in the source, or as close as it takes them.
+
+    Raises:
+        OutputError: if it takes none that colors fit into.
+    """
+    color = closest_color(info.color, offered_formats(encoder), height=info.height)
+    if color is None:
+        raise OutputError(
+            f"The encoder {encoder} takes no {info.pixel_format} pictures, nor any like them: "
+            f"{info.path}",
+            hint="Choose another one",
+        )
+    return color
+
+
 def add_video_stream(
     container: OutputContainer,
     encoder: Encoder,
     info: VideoInfo,
+    color: ColorSpec,
     *,
     time_base: Fraction,
     rate: Fraction,
 ) -> VideoStream:
-    """A stream of the source's size, pixel format, color tags, pixel shape and rotation."""
+    """A stream of the source's size, pixel shape and rotation, for pictures of `color`."""
     stream = container.add_stream(
         encoder.name,
         rate=rate,
@@ -86,11 +110,11 @@ def add_video_stream(
     )
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
-    context.pix_fmt = encoded_format(info.color)
-    context.colorspace = info.color.tags.matrix
-    context.color_primaries = info.color.tags.primaries
-    context.color_trc = info.color.tags.transfer
-    context.color_range = encoded_range(info.color)
+    context.pix_fmt = encoded_format(encoder.name, color)
+    context.colorspace = color.tags.matrix
+    context.color_primaries = color.tags.primaries
+    context.color_trc = color.tags.transfer
+    context.color_range = encoded_range(color)
     # Without it the muxer guesses how long the last pictures of a variable rate last.
     context.flags |= Flags.frame_duration
     if info.sample_aspect_ratio:
@@ -99,9 +123,9 @@ def add_video_stream(
     return stream
 
 
-def encodable(frame: Frame, time_base: Fraction) -> VideoFrame:
+def encodable(frame: Frame, encoder: str, time_base: Fraction) -> VideoFrame:
     """`frame` as the encoder takes it, with its times in ticks and its tags."""
-    picture = make_picture(frame, encoded_format(frame.color))
+    picture = make_picture(frame, encoded_format(encoder, frame.color))
     picture.time_base = time_base
     picture.pts = round(frame.pts_seconds / time_base)
     picture.duration = round(frame.end_seconds / time_base) - picture.pts
@@ -112,11 +136,15 @@ def encodable(frame: Frame, time_base: Fraction) -> VideoFrame:
     return picture
 
 
-def encoded_format(color: ColorSpec) -> str:
-    """FFmpeg's name of the pixel format for the encoder."""
-    return f"yuv{color.subsampling}p" + (f"{color.bit_depth}le" if color.bit_depth > 8 else "")
+@cache
+def encoded_format(encoder: str, color: ColorSpec) -> str:
+    """Of those that the encoder takes, FFmpeg's name of the pixel format that holds `color`."""
+    found = format_for(color, offered_formats(encoder))
+    if found is None:
+        raise ValueError(f"{encoder} takes no {color}")
+    return found
 
 
 def encoded_range(color: ColorSpec) -> int:
     """The range tag to write: full where the format said so by its name only, else as found."""
-    return FULL_RANGE if color.full_range else color.tags.range
+    return FULL_RANGE if color.full_range and model_of(color) != "rgb" else color.tags.range

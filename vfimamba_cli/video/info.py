@@ -3,40 +3,28 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import get_args
 
 from vfimamba_cli.errors import InputError
-from vfimamba_cli.frame import (
-    UNSPECIFIED,
-    ChromaLocation,
-    ColorSpec,
-    ColorTags,
-    Matrix,
-    Subsampling,
-)
-
-HD_LINES = 720
-FULL_RANGE = 2
+from vfimamba_cli.frame import UNSPECIFIED, ChromaLocation, ColorSpec, ColorTags, Matrix
+from vfimamba_cli.video.closest import FULL_RANGE, LIMITED_RANGE, matrix_of_size
+from vfimamba_cli.video.formats import FORMATS
 
 MATRICES: dict[int, Matrix] = {
     1: "bt709",
-    4: "bt601",  # FCC 73.682, which differs from BT.601 in the third digit
+    4: "fcc",
     5: "bt601",
     6: "bt601",
-    7: "bt709",  # SMPTE 240M, in the second digit
+    7: "smpte240m",
+    8: "ycgco",
     9: "bt2020",
     10: "bt2020",  # constant luminance; there and back by the same matrix, tags kept
 }
 """Matrix code points (ITU-T H.273) that a picture can be taken to R'G'B' and back with."""
 
-PIXEL_FORMATS: dict[str, tuple[Subsampling, int]] = {
-    **{f"yuv{chroma}p": (chroma, 8) for chroma in get_args(Subsampling)},
-    **{f"yuvj{chroma}p": (chroma, 8) for chroma in get_args(Subsampling)},
-    **{f"yuv{chroma}p10le": (chroma, 10) for chroma in get_args(Subsampling)},
-}
-"""FFmpeg's name of each format that can be read -> chroma subsampling and bit depth."""
+CENTERED_CHROMA = {"mjpeg", "mpeg1video", "h261", "h263"}
 
-CENTERED_CHROMA = {"mjpeg", "mpeg1video"}
+STILL_PICTURES = {"png", "apng", "tiff", "bmp", "targa", "ppm", "pgm"}
+"""Codecs whose grey is full range unless said otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,30 +95,41 @@ def resolve_color(
     """What the codes of a picture mean, where the tags leave it open too.
 
     No matrix: BT.709 from 720 lines on, BT.601 below, as every player does. No range: limited,
-    except in the `yuvj` formats, which are full range by name. Chroma lies left, as H.264 has it
-    unless told otherwise, and centered in JPEG and MPEG-1.
+    except in the `yuvj` formats, which are full range by name, and in grey pictures of codecs
+    for stills; R'G'B' is always full range. Chroma lies left, as H.264 has it unless told
+    otherwise, and centered in JPEG, MPEG-1 and H.263.
 
     Raises:
         InputError: for a pixel format or a matrix that is not supported.
     """
-    if pixel_format not in PIXEL_FORMATS:
+    if pixel_format not in FORMATS:
         raise InputError(
-            f"The pixel format {pixel_format} is not supported yet: {path}",
-            hint="8-bit and 10-bit planar YUV is: convert it with "
-            "`ffmpeg -i IN -pix_fmt yuv420p -crf 12 OUT`",
+            f"The pixel format {pixel_format} is not supported: {path}",
+            hint="Y'CbCr, R'G'B' and grey of 8 to 16 bits are, with and without alpha: convert it "
+            "with `ffmpeg -i IN -pix_fmt yuv420p -crf 12 OUT`",
         )
-    if tags.matrix != UNSPECIFIED and tags.matrix not in MATRICES:
+    layout = FORMATS[pixel_format]
+    if layout.model == "rgb":
+        matrix: Matrix = "rgb"
+    elif tags.matrix == UNSPECIFIED or layout.model == "grey":
+        matrix = MATRICES.get(tags.matrix, matrix_of_size(height))
+    elif tags.matrix in MATRICES:
+        matrix = MATRICES[tags.matrix]
+    else:
         raise InputError(
             f"The color matrix with code {tags.matrix} (ITU-T H.273) is not supported: {path}",
             hint=f"Supported codes: {', '.join(map(str, sorted(MATRICES)))}",
         )
-    subsampling, bit_depth = PIXEL_FORMATS[pixel_format]
+    full_range = tags.range == FULL_RANGE or layout.full_range or layout.model == "rgb"
+    if layout.model == "grey" and codec in STILL_PICTURES:
+        full_range = tags.range != LIMITED_RANGE
     location: ChromaLocation = "center" if codec in CENTERED_CHROMA else "left"
     return ColorSpec(
-        matrix=MATRICES.get(tags.matrix, "bt709" if height >= HD_LINES else "bt601"),
-        full_range=tags.range == FULL_RANGE or pixel_format.startswith("yuvj"),
-        bit_depth=bit_depth,
-        subsampling=subsampling,
+        matrix=matrix,
+        full_range=full_range,
+        bit_depth=layout.depth,
+        subsampling=layout.subsampling,
         chroma_location=location,
+        alpha=layout.alpha,
         tags=tags,
     )

@@ -136,7 +136,7 @@ class VideoReader:
                 hint="Cut the video there, or scale it to one size first",
             )
         return Frame(
-            planes=read_planes(picture, self.info.color.dtype),
+            planes=read_planes(picture, self.info.color),
             pts_seconds=ticks * self.info.time_base - self.info.origin_seconds,
             duration_seconds=duration * self.info.time_base,
             color=self.info.color,

@@ -13,7 +13,13 @@ from av.container import InputContainer, OutputContainer
 
 from vfimamba_cli.errors import OutputError
 from vfimamba_cli.frame import Frame
-from vfimamba_cli.video.encoder import add_video_stream, choose_encoder, encodable
+from vfimamba_cli.video.encoder import (
+    add_video_stream,
+    choose_encoder,
+    encodable,
+    encoded_color,
+    encoded_format,
+)
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.passthrough import Passthrough, kept_tags
 from vfimamba_cli.video.probe import open_input
@@ -48,6 +54,8 @@ class VideoWriter:
 
     Attributes:
         encoder: which was chosen, with its settings.
+        color: that frames must have, the source's wherever the encoder takes it.
+        pixel_format: FFmpeg's name of what the encoder is given.
         notes: sentences to tell the user: what could not be carried over. Complete on entering.
     """
 
@@ -67,6 +75,8 @@ class VideoWriter:
         self.crf = crf
         self.preset = preset
         self.encoder = choose_encoder(info, container_for(self.path), crf=crf, preset=preset)
+        self.color = encoded_color(self.encoder.name, info)
+        self.pixel_format = encoded_format(self.encoder.name, self.color)
         self.overwrite = overwrite
         self.rate = rate.limit_denominator(100_000)
         self.time_base = time_base
@@ -97,7 +107,8 @@ class VideoWriter:
         """
         self._check_tick(frame)
         with failure_is_an_output_error(self.path):
-            self._container.mux(self._stream.encode(encodable(frame, self.time_base)))
+            picture = encodable(frame, self.encoder.name, self.time_base)
+            self._container.mux(self._stream.encode(picture))
             self._passthrough.copy_until(frame.pts_seconds)
         start = self._span[0] if self._span else frame.pts_seconds
         self._span = (start, frame.end_seconds)
@@ -151,6 +162,7 @@ class VideoWriter:
                     self._container,
                     self.encoder,
                     self.info,
+                    self.color,
                     time_base=self.time_base,
                     rate=self.rate,
                 )

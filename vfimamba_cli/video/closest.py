@@ -1,0 +1,81 @@
+"""What the codes of the output mean, where the encoder cannot take the source's as they are."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from vfimamba_cli.frame import ColorSpec, Matrix
+from vfimamba_cli.video.formats import FORMATS, PixelFormat, format_for, model_of
+
+HD_LINES = 720
+
+LIMITED_RANGE, FULL_RANGE = 1, 2
+MATRIX_CODES: dict[Matrix, int] = {"rgb": 0, "bt709": 1, "bt601": 6}
+
+SAMPLES = {"400": 0, "410": 2, "411": 4, "420": 4, "422": 8, "440": 8, "444": 16}
+"""Chroma samples for every 16 of luma."""
+
+
+def matrix_of_size(height: int) -> Matrix:
+    """Of Y'CbCr that does not say its own: BT.709 from 720 lines on, BT.601 below."""
+    return "bt709" if height >= HD_LINES else "bt601"
+
+
+def closest_color(color: ColorSpec, offered: Iterable[str], *, height: int) -> ColorSpec | None:
+    """`color` itself where one of the formats `offered` holds it, or else what loses least.
+
+    Alpha goes last and depth before chroma. R'G'B' becomes Y'CbCr, by the matrix that belongs to
+    `height`, only for encoders without it, and with 4:2:0 if there is that, which all players
+    show. None where nothing fits: colors never become grey.
+    """
+    offered = tuple(offered)
+    if format_for(color, offered):
+        return color
+    candidates = [FORMATS[name] for name in offered if name in FORMATS]
+    if model_of(color) != "grey":
+        candidates = [found for found in candidates if found.model != "grey"]
+    if not candidates:
+        return None
+    return _converted(color, max(candidates, key=lambda found: _merit(color, found)), height)
+
+
+def _merit(color: ColorSpec, found: PixelFormat) -> tuple[float, ...]:
+    """Larger is better, the first difference decides."""
+    chroma = color.subsampling
+    if model_of(color) == "rgb" and found.model == "yuv":
+        chroma = "420"
+    more_chroma = SAMPLES[found.subsampling] - SAMPLES[chroma]
+    more_depth = found.depth - color.bit_depth
+    return (
+        found.alpha == color.alpha,
+        found.alpha > color.alpha,
+        found.model == model_of(color),
+        found.model == "yuv",
+        more_depth >= 0,
+        -abs(more_depth),
+        more_chroma >= 0,
+        -abs(more_chroma),
+        not found.full_range,
+    )
+
+
+def _converted(color: ColorSpec, found: PixelFormat, height: int) -> ColorSpec:
+    """`color` as in the format `found`; says what it is where that was not the source's choice."""
+    matrix, full_range, tags = color.matrix, color.full_range, color.tags
+    before, after = model_of(color) == "rgb", found.model == "rgb"
+    if after and not before:
+        matrix, full_range = "rgb", True
+        tags = replace(tags, matrix=MATRIX_CODES["rgb"], range=FULL_RANGE)
+    elif before and not after:
+        matrix, full_range = matrix_of_size(height), False
+        tags = replace(tags, matrix=MATRIX_CODES[matrix], range=LIMITED_RANGE)
+    elif found.full_range and not full_range:
+        full_range, tags = True, replace(tags, range=FULL_RANGE)
+    return replace(
+        color,
+        matrix=matrix,
+        full_range=full_range,
+        bit_depth=found.depth,
+        subsampling=found.subsampling,
+        alpha=found.alpha,
+        tags=tags,
+    )
