@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from vfimamba_cli.video.pyav import open_for_reading
+from vfimamba_cli.video.timeline import SourceTimes
 
 SAMPLE_RATE = 48_000
 TAGS = {"colorspace": 6, "color_primaries": 6, "color_trc": 6, "color_range": 1}
@@ -140,6 +141,20 @@ def write_sound(container, stream, samples, block=1024):
         frame.time_base = Fraction(1, SAMPLE_RATE)
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
+
+
+def even_times(count, rate=24):
+    """`SourceTimes` of so many frames at a constant rate."""
+    rate = Fraction(rate)
+    return SourceTimes(
+        count=count,
+        first_seconds=Fraction(0),
+        last_seconds=(count - 1) / rate,
+        end_seconds=count / rate,
+        tick_seconds=1 / rate,
+        rate=rate,
+        variable_rate=False,
+    )
 
 
 def read_frames(path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.clips import audio_packets_hash, make_clip, read_frames
+from tests.clips import audio_packets_hash, even_times, make_clip, pan_planes, read_frames
 from vfimamba_cli.engine.interpolator import Interpolator
 from vfimamba_cli.engine.transfer import DirectTransfer
 from vfimamba_cli.errors import OptionError, OutputError
@@ -20,13 +20,15 @@ from vfimamba_cli.pipeline import (
     default_output,
     discard_frames,
     interpolate_video,
-    reachable_factor,
 )
 from vfimamba_cli.pipeline.frames import FrameMaker
+from vfimamba_cli.pipeline.options import EngineOptions, TimeOptions
 from vfimamba_cli.pipeline.report import Report, Watch
 from vfimamba_cli.video.cuts import changes
 from vfimamba_cli.video.reader import VideoReader
-from vfimamba_cli.video.timeline import MultiplyRate
+from vfimamba_cli.video.timeline import MultiplyRate, Slot
+
+TINY_CPU = EngineOptions(model="tiny", device="cpu")
 
 
 def frames_of(path):
@@ -46,7 +48,7 @@ def frames_of(path):
 def test_n_frames_become_n_times_factor_over_the_same_time(tmp_path, count, size, rate, factor):
     source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
     make_clip(source, frames=count, size=size, rate=rate)
-    report = interpolate_video(source, target, factor=factor, model="tiny", device="cpu")
+    report = interpolate_video(source, target, time=TimeOptions(factor=factor), engine=TINY_CPU)
     before, old = frames_of(source)
     after, new = frames_of(target)
     assert len(new) == count * factor == report.frames.total()
@@ -110,26 +112,54 @@ def test_each_frame_is_taken_to_rgb_once(tmp_path, monkeypatch):
     assert len(seen) == len(set(seen)) == 4
 
 
-def test_midpoint_weights_take_the_nearest_power_of_two_and_say_so():
-    midpoint = ModelSpec(name="old", config=TINY)
-    said = []
-    assert [reachable_factor(f, midpoint, said.append) for f in (2, 3, 4, 5, 6, 7, 8)] == [
-        2, 4, 4, 4, 8, 8, 8,
-    ]  # fmt: skip
-    assert said[0].startswith("factor: 4 instead of 3: old was trained at t = 0.5 only")
-    assert len(said) == 4
+def test_midpoint_weights_make_as_many_frames_at_the_nearest_times_they_reach(monkeypatch):
+    asked = []
+    between = Interpolator.between
+
+    def spy(self, first, second, timesteps):
+        asked.append([str(t) for t in timesteps])
+        return between(self, first, second, timesteps)
+
+    monkeypatch.setattr(Interpolator, "between", spy)
+    frame_maker = maker(3, frames=2, arbitrary_time=False)
+    frames = list(frame_maker.frames(pan(2)))
+    assert [f.pts_seconds for f in frames] == [Fraction(i, 72) for i in range(6)]
+    assert asked == [["3/8", "5/8"]]
+    assert frame_maker.count == Counter(source=2, made=2, held=2)
 
 
-def test_weights_for_any_time_take_any_factor():
-    spec = ModelSpec(name="new", config=TINY, arbitrary_time=True)
-    assert reachable_factor(3, spec, pytest.fail) == 3
+def test_a_time_that_halving_hardly_tells_from_a_source_frame_takes_the_frame(monkeypatch):
+    monkeypatch.setattr(Interpolator, "between", lambda *_: pytest.fail("asked"))
+    frame_maker = maker(2, frames=2, arbitrary_time=False)
+    frame_maker.timeline = OneSlot(Fraction(99, 100))
+    (first, _), (second, _) = source = pan(2)
+    frames = list(frame_maker.frames(source))
+    assert [f.planes for f in frames] == [second.planes, second.planes]
+    frame_maker.timeline = OneSlot(Fraction(1, 100))
+    frames = list(frame_maker.frames(source))
+    assert [f.planes for f in frames] == [first.planes, second.planes]
+
+
+class OneSlot:
+    """A timeline with a slot in every gap, at the same place in each."""
+
+    def __init__(self, t):
+        self.t = t
+
+    def slots(self, index, start, end):
+        return [Slot(pts_seconds=start + self.t * (end - start), t=self.t)]
+
+    tail_slots = slots
+
+    def end_seconds(self, index, start, end):
+        return end
 
 
 def test_what_was_chosen_is_announced(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=2, size=(64, 48))
     said = []
     interpolate_video(
-        tmp_path / "in.mp4", tmp_path / "out.mp4", model="tiny", device="cpu", announce=said.append
+        tmp_path / "in.mp4", tmp_path / "out.mp4", engine=TINY_CPU, announce=said.append
     )
     text = "\n".join(said)
     for choice in (
@@ -145,15 +175,15 @@ def test_what_was_chosen_is_announced(tmp_path):
 
 def test_the_output_is_named_after_its_rate_by_default(tmp_path):
     make_clip(tmp_path / "a b.mp4", frames=2, size=(64, 48), rate=Fraction(24000, 1001))
-    report = interpolate_video(tmp_path / "a b.mp4", model="tiny", device="cpu")
+    report = interpolate_video(tmp_path / "a b.mp4", engine=TINY_CPU)
     assert report.output == tmp_path / "a b.47.952fps.mp4"
     assert len(read_frames(report.output)) == 4
 
 
 def test_a_container_that_is_not_written_becomes_matroska_by_default(tmp_path):
-    info = SimpleNamespace(rate=Fraction(25))
-    assert default_output(tmp_path / "a.webm", info, 2) == tmp_path / "a.50fps.mkv"
-    assert default_output(tmp_path / "a.MOV", info, 2) == tmp_path / "a.50fps.MOV"
+    rate = Fraction(50)
+    assert default_output(tmp_path / "a.webm", rate) == tmp_path / "a.50fps.mkv"
+    assert default_output(tmp_path / "a.MOV", rate) == tmp_path / "a.50fps.MOV"
 
 
 def test_the_output_is_looked_at_before_any_model_is_loaded(tmp_path, monkeypatch):
@@ -163,9 +193,18 @@ def test_the_output_is_looked_at_before_any_model_is_loaded(tmp_path, monkeypatc
         interpolate_video(tmp_path / "in.mp4", tmp_path / "nowhere" / "out.mp4")
 
 
-def test_a_factor_below_two_is_refused(tmp_path):
-    with pytest.raises(OptionError, match="must be 2 or more, got 0"):
-        interpolate_video(tmp_path / "in.mp4", tmp_path / "out.mp4", factor=0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"factor": 0}, "must be more than 1, got 0"),
+        ({"factor": 1}, "must be more than 1, got 1"),
+        ({"fps": 0}, "must be positive, got 0"),
+        ({"fps": 60, "factor": 2}, "exclude each other"),
+    ],
+)
+def test_a_rate_that_makes_no_sense_is_refused(options, message):
+    with pytest.raises(OptionError, match=message):
+        TimeOptions(**options)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +221,7 @@ def test_the_stage_that_the_engine_waits_for_is_named(decode, encode, engine, li
     report = Report(
         output=Path("out.mp4"),
         info=SimpleNamespace(rate=Fraction(25)),
-        factor=2,
+        rate=Fraction(50),
         frames=Counter(source=5, made=4, held=1),
         seconds=10.0,
         engine_seconds=engine,
@@ -211,7 +250,7 @@ def test_only_the_time_until_an_item_is_there_counts_as_waiting(monkeypatch):
         raise OSError("full")
     watch.all_made()
     clock[0] += 5  # the encoder still has frames
-    report = watch.report(maker(2), SimpleNamespace(rate=Fraction(25)))
+    report = watch.report(maker(2), SimpleNamespace(rate=Fraction(25)), Fraction(50))
     assert report.waits == {"decode": 6, "encode": 1 + 5}
     assert report.seconds == 37 + 5
 
@@ -283,7 +322,7 @@ def test_when_the_network_fails_half_way_nothing_is_left(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Interpolator, "between", failing)
     with pytest.raises(RuntimeError, match="fell off"):
-        interpolate_video(tmp_path / "in.mp4", tmp_path / "out.mp4", model="tiny", device="cpu")
+        interpolate_video(tmp_path / "in.mp4", tmp_path / "out.mp4", engine=TINY_CPU)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
@@ -291,9 +330,10 @@ def test_when_the_network_fails_half_way_nothing_is_left(tmp_path, monkeypatch):
 def test_on_a_gpu_frames_are_those_of_one_pair_after_the_other(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=40, size=(320, 240), cut_at=20)
     _, source = frames_of(tmp_path / "in.mp4")
-    engine = maker(3, device="cuda").engine
-    overlapped = list(FrameMaker(engine, MultiplyRate(3)).frames(changes(source)))
-    one_by_one = FrameMaker(engine, MultiplyRate(3))
+    made = maker(3, device="cuda", frames=40)
+    engine, timeline = made.engine, made.timeline
+    overlapped = list(FrameMaker(engine, timeline).frames(changes(source)))
+    one_by_one = FrameMaker(engine, timeline)
     one_by_one.transfer = DirectTransfer(engine.device)
     for frame, same in zip(overlapped, one_by_one.frames(changes(source)), strict=True):
         assert frame.pts_seconds == same.pts_seconds
@@ -301,10 +341,28 @@ def test_on_a_gpu_frames_are_those_of_one_pair_after_the_other(tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
-def maker(factor, device="cpu"):
+def maker(factor, device="cpu", *, frames=9, arbitrary_time=True):
     torch.manual_seed(0)
-    network = ModelSpec(name="tiny", config=TINY, arbitrary_time=True).build()
-    return FrameMaker(Interpolator(network, device=device, scan="chunked"), MultiplyRate(factor))
+    network = ModelSpec(name="tiny", config=TINY, arbitrary_time=arbitrary_time).build()
+    timeline = MultiplyRate(Fraction(factor), even_times(frames))
+    return FrameMaker(Interpolator(network, device=device, scan="chunked"), timeline)
+
+
+def pan(count):
+    """Moving frames at 24 a second, with their changes."""
+    color = ColorSpec(matrix="bt709")
+    return [
+        (
+            Frame(
+                planes=tuple(pan_planes(i, 64, 48)),
+                pts_seconds=Fraction(i, 24),
+                duration_seconds=Fraction(1, 24),
+                color=color,
+            ),
+            "motion" if i else "cut",
+        )
+        for i in range(count)
+    ]
 
 
 def still(i, *, pts=None, duration=Fraction(1, 24)):

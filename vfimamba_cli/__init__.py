@@ -12,12 +12,25 @@ if TYPE_CHECKING:
     from vfimamba_cli.engine.interpolator import Interpolator
     from vfimamba_cli.errors import VfimambaError
     from vfimamba_cli.pipeline import interpolate_video
+    from vfimamba_cli.pipeline.options import EngineOptions, TimeOptions
+    from vfimamba_cli.video.options import WriteOptions
 
-__all__ = ["Interpolator", "VfimambaError", "interpolate_video", "load_model"]
+__all__ = [
+    "EngineOptions",
+    "Interpolator",
+    "TimeOptions",
+    "VfimambaError",
+    "WriteOptions",
+    "interpolate_video",
+    "load_model",
+]
 
 _HOMES = {
+    "EngineOptions": "vfimamba_cli.pipeline.options",
     "Interpolator": "vfimamba_cli.engine.interpolator",
+    "TimeOptions": "vfimamba_cli.pipeline.options",
     "VfimambaError": "vfimamba_cli.errors",
+    "WriteOptions": "vfimamba_cli.video.options",
     "interpolate_video": "vfimamba_cli.pipeline",
     "load_model": "vfimamba_cli.checkpoint.load",
 }

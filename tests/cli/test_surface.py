@@ -13,7 +13,7 @@ import vfimamba_cli
 from vfimamba_cli.cli.app import app, main
 
 OPTIONS = {
-    "interpolate": "output factor model device scan flow-scale tile yes",
+    "interpolate": "output factor fps tail model device scan flow-scale tile yes",
     "train": "data stage photos val model out steps minutes batch crop lr init resume device "
     "scan seed",
     "bench": "dataset speed end-to-end scan cost data model size dtype flow-scale tile runs device "

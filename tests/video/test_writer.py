@@ -10,6 +10,7 @@ import pytest
 
 from tests.clips import audio_packets_hash, make_clip, read_frames
 from vfimamba_cli.errors import InputError, OutputError
+from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.target import check_target, part_file
 from vfimamba_cli.video.timeline import MultiplyRate
@@ -20,22 +21,26 @@ REAL = Path(__file__).resolve().parents[2] / "../shared/data/test"
 
 def double(source, target, *, factor=2, **options):
     """Write every frame of `source` `factor` times; the times it should have, and the writer."""
-    timeline, times = MultiplyRate(factor), []
-    with (
-        VideoReader(source) as reader,
-        VideoWriter(
+    times = []
+    with VideoReader(source) as reader:
+        timeline = MultiplyRate(Fraction(factor), reader.info.times)
+        with VideoWriter(
             target,
             info=reader.info,
-            time_base=timeline.time_base(reader.info.time_base),
-            rate=timeline.rate(reader.info.rate),
-            **{"preset": "ultrafast", **options},
-        ) as writer,
-    ):
-        for frame in reader.frames():
-            for slot in timeline.slots(frame.pts_seconds, frame.end_seconds):
-                writer.write(frame.at(slot.pts_seconds, slot.duration_seconds))
-                times.append(slot.pts_seconds)
+            timing=timeline.timing(),
+            options=WriteOptions(**{"preset": "ultrafast", **options}),
+        ) as writer:
+            for index, frame in enumerate(reader.frames()):
+                slots = timeline.slots(index, frame.pts_seconds, frame.end_seconds)
+                for slot in slots:
+                    duration = frame.duration_seconds / len(slots)
+                    writer.write(frame.at(slot.pts_seconds, duration))
+                    times.append(slot.pts_seconds)
     return times, writer
+
+
+def unchanged(info):
+    return MultiplyRate(Fraction(1), info.times).timing()
 
 
 def read(path):
@@ -262,9 +267,7 @@ def test_the_file_appears_under_its_name_only_when_it_is_whole(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=3)
     with VideoReader(tmp_path / "in.mp4") as reader:
         info, frames = reader.info, list(reader.frames())
-        with VideoWriter(
-            tmp_path / "out.mp4", info=info, time_base=info.time_base, rate=info.rate
-        ) as writer:
+        with VideoWriter(tmp_path / "out.mp4", info=info, timing=unchanged(info)) as writer:
             writer.write(frames[0])
             assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.mp4.part"}
             writer.write(frames[1])
@@ -323,7 +326,7 @@ def test_after_any_error_nothing_is_left_and_an_old_file_is_untouched(
         with (
             pytest.raises(error if isinstance(error, type) else type(error)),
             VideoWriter(
-                target, info=info, time_base=info.time_base, rate=info.rate, overwrite=True
+                target, info=info, timing=unchanged(info), options=WriteOptions(overwrite=True)
             ) as writer,
         ):
             writer.write(next(reader.frames()))
@@ -350,7 +353,7 @@ def test_no_frames_make_no_file(tmp_path):
         info = reader.info
         with (
             pytest.raises(OutputError, match="Not one frame"),
-            VideoWriter(tmp_path / "out.mp4", info=info, time_base=info.time_base, rate=info.rate),
+            VideoWriter(tmp_path / "out.mp4", info=info, timing=unchanged(info)),
         ):
             pass
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
@@ -364,7 +367,7 @@ def test_a_source_whose_sound_breaks_off_leaves_no_file(tmp_path):
     source.write_bytes(source.read_bytes()[:400])
     with (
         pytest.raises(InputError),
-        VideoWriter(tmp_path / "o.mp4", info=info, time_base=info.time_base, rate=info.rate) as w,
+        VideoWriter(tmp_path / "o.mp4", info=info, timing=unchanged(info)) as w,
     ):
         w.write(frames[0])
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]

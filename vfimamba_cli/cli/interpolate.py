@@ -1,11 +1,15 @@
 """`vfimamba interpolate in.mp4 --factor 4 -o out.mp4`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
 from vfimamba_cli.cli.errors import user_errors
+from vfimamba_cli.errors import OptionError
+
+T = TypeVar("T")
 
 FLOW_SCALES: dict[str, float | Literal["auto"]] = {
     "auto": "auto",
@@ -13,6 +17,7 @@ FLOW_SCALES: dict[str, float | Literal["auto"]] = {
     "0.5": 0.5,
     "0.25": 0.25,
 }
+TAILS: dict[str, Literal["hold", "drop"]] = {"hold": "hold", "drop": "drop"}
 
 
 def interpolate(
@@ -24,8 +29,18 @@ def interpolate(
         ),
     ] = None,
     factor: Annotated[
-        int, typer.Option("--factor", "-x", min=2, help="Times as many frames per second")
-    ] = 2,
+        str | None,
+        typer.Option(
+            "--factor", "-x", help="Times as many frames per second: 2, 2.5 or 5/2 [default: 2]"
+        ),
+    ] = None,
+    fps: Annotated[
+        str | None,
+        typer.Option(help="A constant rate instead, lower ones too: 60, 59.94 or 24000/1001"),
+    ] = None,
+    tail: Annotated[
+        str, typer.Option(help="hold or drop: what comes after the last source frame")
+    ] = "hold",
     model: Annotated[
         str,
         typer.Option(help="Name from `vfimamba weights list`, a .safetensors file, or a Hub ID"),
@@ -46,22 +61,45 @@ def interpolate(
     """Insert frames between those of IN, keeping its sound, timing, length and colors."""
     with user_errors():
         from vfimamba_cli.pipeline import interpolate_video  # torch and av load here
+        from vfimamba_cli.pipeline.options import (
+            EngineOptions,
+            TimeOptions,
+            parse_rate,
+            parse_ratio,
+        )
+        from vfimamba_cli.video.options import WriteOptions
 
-        if flow_scale not in FLOW_SCALES:
-            raise typer.BadParameter(
-                f"{flow_scale!r} is not one of {', '.join(FLOW_SCALES)}", param_hint="--flow-scale"
-            )
         report = interpolate_video(
             source,
             output,
-            factor=factor,
-            model=model,
-            device=device,
-            scan=scan,
-            flow_scale=FLOW_SCALES[flow_scale],
-            tile=tile,
-            overwrite=overwrite,
+            time=TimeOptions(
+                factor=None if factor is None else parse_ratio(factor, "--factor"),
+                fps=None if fps is None else parse_rate(fps, "--fps"),
+                tail=one_of(tail, TAILS, "--tail"),
+            ),
+            engine=EngineOptions(
+                model=model,
+                device=device,
+                scan=scan,
+                flow_scale=one_of(flow_scale, FLOW_SCALES, "--flow-scale"),
+                tile=tile,
+            ),
+            writing=WriteOptions(overwrite=overwrite),
             announce=lambda line: typer.echo(line, err=True),
             progress=True,
         )
         typer.echo(report.summary())
+
+
+def one_of(word: str, allowed: Mapping[str, T], option: str) -> T:
+    """What `word` stands for.
+
+    Raises:
+        OptionError: if it stands for nothing, naming what is allowed.
+    """
+    if word not in allowed:
+        raise OptionError(
+            f"{option} {word!r} is not one of {', '.join(allowed)}",
+            hint=f"Try {option} {next(iter(allowed))}",
+        )
+    return allowed[word]

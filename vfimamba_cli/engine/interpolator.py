@@ -17,7 +17,7 @@ from vfimamba_cli.engine.memory import Demand, TileChooser, is_out_of_memory
 from vfimamba_cli.engine.padding import Padding
 from vfimamba_cli.engine.paths import PathOptions, RefineAt, predict
 from vfimamba_cli.engine.precision import cast, default_dtype
-from vfimamba_cli.engine.schedule import halve
+from vfimamba_cli.engine.schedule import halve, reachable
 from vfimamba_cli.ops.device import choose_device
 from vfimamba_cli.ops.scan import choose_backend
 
@@ -102,6 +102,10 @@ class Interpolator:
         if scale == "auto":
             scale = auto_flow_scale(height, width)
         return replace(self.options, flow_scale=scale)
+
+    def reachable(self, times: Sequence[Fraction]) -> list[Fraction]:
+        """`times` in [0, 1] as near as the schedule comes to them; some may become 0 or 1."""
+        return list(times) if self.schedule == "direct" else reachable(times)
 
     @torch.inference_mode()
     def interpolate(

@@ -17,6 +17,17 @@ def is_dyadic(t: Fraction) -> bool:
     return t.denominator & (t.denominator - 1) == 0
 
 
+def reachable(times: Sequence[Fraction]) -> list[Fraction]:
+    """`times` in [0, 1], each as the nearest that a few halvings reach.
+
+    k / 2^n stays as it is. Others, which only ever steeper halving would come close to, become a
+    multiple of 1/8, or of half the spacing of the times where that is less: at most a sixteenth of
+    the way between the two frames too early or too late, and no two alike.
+    """
+    steps = 1 << max(3, (2 * len(times) - 1).bit_length())
+    return [t if is_dyadic(t) else Fraction(round(t * steps), steps) for t in times]
+
+
 def halve(
     first: Tensor, second: Tensor, times: Sequence[Fraction], middle: Middle
 ) -> dict[Fraction, Tensor]:

@@ -1,26 +1,25 @@
 """A video file in, a smoother one out: reader, timeline, engine, writer."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
 
 from tqdm import tqdm
 
 from vfimamba_cli.checkpoint.load import load_model
 from vfimamba_cli.engine.interpolator import Interpolator
-from vfimamba_cli.errors import OptionError
 from vfimamba_cli.frame import Frame
-from vfimamba_cli.model.registry import ModelSpec
 from vfimamba_cli.pipeline.frames import FrameMaker
+from vfimamba_cli.pipeline.options import EngineOptions, TimeOptions
+from vfimamba_cli.pipeline.plan import Plan
 from vfimamba_cli.pipeline.report import Report, Watch
 from vfimamba_cli.video.cuts import changes
 from vfimamba_cli.video.info import VideoInfo
+from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.prefetch import prefetch, write_behind
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.target import CONTAINERS, check_target
-from vfimamba_cli.video.timeline import MultiplyRate
 from vfimamba_cli.video.writer import VideoWriter
 
 AHEAD = 4
@@ -31,17 +30,13 @@ def interpolate_video(
     source: str | Path,
     output: str | Path | None = None,
     *,
-    factor: int = 2,
-    model: str | Path = "vfimamba-s",
-    device: str = "auto",
-    scan: str = "auto",
-    flow_scale: float | Literal["auto"] = "auto",
-    tile: int = 0,
-    overwrite: bool = False,
+    time: TimeOptions = TimeOptions(),
+    engine: EngineOptions = EngineOptions(),
+    writing: WriteOptions = WriteOptions(),
     announce: Callable[[str], None] = lambda _: None,
     progress: bool = False,
 ) -> Report:
-    """Write `source` with `factor` times as many frames to `output`.
+    """Write `source` with more frames to `output`.
 
     The duration, the times of the source's own frames, the sound, the pixel format and the
     color tags stay as they are. Across a scene cut and after the last frame nothing is made up:
@@ -50,10 +45,9 @@ def interpolate_video(
     Args:
         source: video to read.
         output: video to write, its kind by its extension; `default_output` if none.
-        factor: 2 or more. For weights trained at t = 0.5 only, the nearest power of two.
-        model: name, checkpoint path or Hub ID, as `load_model` takes it.
-        device, scan, flow_scale, tile: as `Interpolator` takes them.
-        overwrite: replace `output` if it exists.
+        time: which frames are made.
+        engine: what makes them.
+        writing: how they are written.
         announce: called with one line per thing that was decided.
         progress: show a bar on standard error, if that is a terminal.
 
@@ -61,37 +55,28 @@ def interpolate_video(
         VfimambaError: one of its children, naming what is wrong and what to do. Nothing is left
             under the name of `output` then, unless it was there before.
     """
-    if factor < 2:
-        raise OptionError(f"The factor must be 2 or more, got {factor}", hint="Try --factor 2")
     with VideoReader(source) as reader:
         if output is not None:  # before any work, and any download
-            check_target(Path(output), Path(source), overwrite=overwrite)
-        network = load_model(model)
-        factor = reachable_factor(factor, network.spec, announce)
-        timeline = MultiplyRate(factor)
-        target = Path(output or default_output(Path(source), reader.info, factor))
-        engine = Interpolator(
-            network,
-            device=device,
-            scan=scan,
-            flow_scale=flow_scale,
-            tile=tile,
+            check_target(Path(output), Path(source), overwrite=writing.overwrite)
+        plan = Plan.of(reader.info, time)
+        target = Path(output or default_output(Path(source), plan.timing.rate))
+        interpolator = Interpolator(
+            load_model(engine.model),
+            device=engine.device,
+            scan=engine.scan,
+            flow_scale=engine.flow_scale,
+            tile=engine.tile,
             announce=announce,
         )
-        with VideoWriter(
-            target,
-            info=reader.info,
-            time_base=timeline.time_base(reader.info.time_base),
-            rate=timeline.rate(reader.info.rate),
-            overwrite=overwrite,
-        ) as writer:
-            maker = FrameMaker(engine, timeline, writer.color)
-            for line in chain(choices(engine, reader.info), encoding(writer), writer.notes):
+        with VideoWriter(target, info=reader.info, timing=plan.timing, options=writing) as writer:
+            maker = FrameMaker(interpolator, plan.timeline, writer.color)
+            for line in chain(choices(interpolator, reader.info), encoding(writer), writer.notes):
                 announce(line)
-            total = timeline.frame_count(reader.info.frame_count)
-            with tqdm(total=total, unit="frame", disable=None if progress else True) as bar:
+            with tqdm(
+                total=plan.frame_count, unit="frame", disable=None if progress else True
+            ) as bar:
                 watch = pump(reader.frames(), maker, writer.write, bar.update)
-        return watch.report(maker, reader.info, output=target)
+        return watch.report(maker, reader.info, plan.timing.rate, output=target)
 
 
 def discard_frames(
@@ -109,9 +94,10 @@ def discard_frames(
         VfimambaError: as `interpolate_video` does for the source.
     """
     with VideoReader(source) as reader:
-        maker = FrameMaker(engine, MultiplyRate(factor))
+        plan = Plan.of(reader.info, TimeOptions(factor=factor))
+        maker = FrameMaker(engine, plan.timeline)
         watch = pump(islice(reader.frames(), limit), maker, lambda _: None, lambda: None)
-        return watch.report(maker, reader.info)
+        return watch.report(maker, reader.info, plan.timing.rate)
 
 
 def pump(
@@ -136,26 +122,13 @@ def pump(
     return watch
 
 
-def reachable_factor(factor: int, spec: ModelSpec, announce: Callable[[str], None]) -> int:
-    """`factor`, or the power of two nearest to it for weights that only know t = 0.5."""
-    if spec.arbitrary_time or factor & (factor - 1) == 0:
-        return factor
-    halvings = round(math.log2(factor))
-    nearest = 1 << halvings
-    announce(
-        f"factor: {nearest} instead of {factor}: {spec.name} was trained at t = 0.5 only, "
-        f"which reaches powers of two by halving ({halvings} times here)"
-    )
-    return nearest
-
-
-def default_output(source: Path, info: VideoInfo, factor: int) -> Path:
-    """`clip.mp4` at 24 fps, doubled: `clip.48fps.mp4`, beside it.
+def default_output(source: Path, rate: Fraction) -> Path:
+    """`clip.mp4` at a new rate of 48: `clip.48fps.mp4`, beside it.
 
     A container that is read but not written becomes Matroska, which holds nearly any stream.
     """
     suffix = source.suffix if source.suffix.lower() in CONTAINERS else ".mkv"
-    return source.with_name(f"{source.stem}.{float(info.rate * factor):.5g}fps{suffix}")
+    return source.with_name(f"{source.stem}.{float(rate):.5g}fps{suffix}")
 
 
 def choices(engine: Interpolator, info: VideoInfo) -> Iterator[str]:
@@ -163,12 +136,19 @@ def choices(engine: Interpolator, info: VideoInfo) -> Iterator[str]:
     options = engine.options_for(info.height, info.width)
     precision = str(engine.dtype).removeprefix("torch.")
     yield f"model: {engine.spec.name}, {precision} on {engine.device}, scan {engine.backend.name}"
-    yield (
-        f"motion: found at {options.flow_scale:g} of {info.width}x{info.height}, "
-        f"times {'asked directly' if engine.schedule == 'direct' else 'reached by halving'}"
-    )
+    yield f"motion: found at {options.flow_scale:g} of {info.width}x{info.height}, {times(engine)}"
     if info.interlaced:
         yield "interlaced: two fields are taken for one picture; deinterlace the source first"
+
+
+def times(engine: Interpolator) -> str:
+    """How the engine comes to times between two frames."""
+    if engine.schedule == "direct":
+        return "times asked directly"
+    return (
+        f"times reached by halving, for {engine.spec.name} was trained at t = 0.5 only: "
+        "k/2, k/4, k/8 exactly, others as the nearest of these"
+    )
 
 
 def encoding(writer: VideoWriter) -> Iterator[str]:

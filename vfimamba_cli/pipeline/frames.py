@@ -1,7 +1,8 @@
 """From the source's frames to the output's: passed on, held, or made."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 from functools import partial
 from itertools import chain, pairwise
 
@@ -11,10 +12,10 @@ from vfimamba_cli.engine.interpolator import Interpolator
 from vfimamba_cli.engine.transfer import Download, choose_transfer
 from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.video.cuts import Change
-from vfimamba_cli.video.timeline import MultiplyRate, Slot
+from vfimamba_cli.video.timeline import Slot, Timeline
 
-Pending = Callable[[], Frame]
-"""Gives a frame, and waits for it if need be."""
+Pending = Callable[[Fraction], Frame]
+"""Gives a frame that lasts so many seconds, and waits for it if need be."""
 
 
 class FrameMaker:
@@ -32,7 +33,7 @@ class FrameMaker:
     """
 
     def __init__(
-        self, engine: Interpolator, timeline: MultiplyRate, color: ColorSpec | None = None
+        self, engine: Interpolator, timeline: Timeline, color: ColorSpec | None = None
     ) -> None:
         self.engine = engine
         self.timeline = timeline
@@ -41,59 +42,84 @@ class FrameMaker:
         self.count: Counter[str] = Counter()
         self.seconds = 0.0
         self._rgb: tuple[Frame, Tensor] | None = None
+        self._end = Fraction(0)
 
     def frames(self, source: Iterable[tuple[Frame, Change]]) -> Iterator[Frame]:
-        """All output frames, in order. The last source frame is held over its own duration.
+        """All output frames, in order, each lasting until the next one appears.
 
         A made frame is waited for only when `transfer.depth` later ones are on their way.
 
         Args:
             source: frames, each with its change since the one before, as from `cuts.changes`.
         """
-        on_the_way: deque[Pending] = deque()
-        for pending in self.pending(source):
+        on_the_way: deque[Callable[[], Frame]] = deque()
+        for pending in self.timed(source):
             on_the_way.append(pending)
             if len(on_the_way) > self.transfer.depth:
                 yield on_the_way.popleft()()
         while on_the_way:
             yield on_the_way.popleft()()
 
-    def pending(self, source: Iterable[tuple[Frame, Change]]) -> Iterator[Pending]:
+    def timed(self, source: Iterable[tuple[Frame, Change]]) -> Iterator[Callable[[], Frame]]:
         """All output frames in order, started and not waited for."""
-        last = None
-        for before, now in pairwise(chain(source, (None,))):
-            if now is not None and before is not None:
-                yield from self.fill(before[0], *now)
-            elif before is not None:
-                last, _ = before
-        if last is not None:
-            yield from self.hold(last, self.timeline.slots(last.pts_seconds, last.end_seconds))
+        before: tuple[Slot, Pending] | None = None
+        for slot, pending in self.pending(source):
+            if before is not None:
+                yield partial(before[1], slot.pts_seconds - before[0].pts_seconds)
+            before = slot, pending
+        if before is not None:
+            yield partial(before[1], self._end - before[0].pts_seconds)
 
-    def fill(self, first: Frame, second: Frame, change: Change) -> Iterator[Pending]:
-        """The frames shown from `first` on, until `second`."""
-        slots = self.timeline.slots(first.pts_seconds, second.pts_seconds)
+    def pending(self, source: Iterable[tuple[Frame, Change]]) -> Iterator[tuple[Slot, Pending]]:
+        """The same before it is known how long they last. Sets when the last one ends."""
+        for index, (before, now) in enumerate(pairwise(chain(source, (None,)))):
+            assert before is not None
+            if now is not None:
+                yield from self.fill(index, before[0], *now)
+                continue
+            span = before[0].pts_seconds, before[0].end_seconds
+            self._end = self.timeline.end_seconds(index, *span)
+            yield from self.hold(before[0], self.timeline.tail_slots(index, *span))
+
+    def fill(
+        self, index: int, first: Frame, second: Frame, change: Change
+    ) -> Iterator[tuple[Slot, Pending]]:
+        """The frames shown from source frame `index`, which is `first`, on, until `second`."""
+        slots = self.timeline.slots(index, first.pts_seconds, second.pts_seconds)
         if change == "none":
             yield from self.hold(first, slots, kind="static")
         elif change == "cut":
             yield from self.hold(first, slots)
-        else:
-            yield from self.hold(first, slots[:1])
-            yield from self.make(first, second, slots[1:])
+        elif slots:
+            times = self.engine.reachable([slot.t for slot in slots])
+            yield from self.hold(first, [s for s, t in zip(slots, times, strict=True) if t == 0])
+            between = [(s, t) for s, t in zip(slots, times, strict=True) if 0 < t < 1]
+            yield from self.make(first, second, between)
+            yield from self.hold(second, [s for s, t in zip(slots, times, strict=True) if t == 1])
 
-    def hold(self, frame: Frame, slots: list[Slot], *, kind: str = "held") -> Iterator[Pending]:
+    def hold(
+        self, frame: Frame, slots: Sequence[Slot], *, kind: str = "held"
+    ) -> Iterator[tuple[Slot, Pending]]:
         """`frame` itself in all `slots`, its planes untouched if its color is to stay."""
+        if not slots:
+            return
         converted = self.convert(frame)
-        for i, slot in enumerate(slots):
-            yield partial(self._held, frame, converted, slot, "source" if i == 0 else kind)
+        for slot in slots:
+            what = "source" if slot.t == 0 else kind
+            yield slot, partial(self._held, frame, converted, slot, what)
 
-    def make(self, first: Frame, second: Frame, slots: list[Slot]) -> Iterator[Pending]:
-        """The frames between both, in `slots`."""
+    def make(
+        self, first: Frame, second: Frame, slots: Sequence[tuple[Slot, Fraction]]
+    ) -> Iterator[tuple[Slot, Pending]]:
+        """The frames between both, in `slots`, each as the engine makes it for its time."""
+        if not slots:
+            return
         a, b = self.rgb(first), self.rgb(second)
-        pictures = self.engine.between(a[None], b[None], [slot.t for slot in slots])
+        pictures = self.engine.between(a[None], b[None], [t for _, t in slots])
         begun = self.transfer.begin()
-        for picture, slot in zip(pictures, slots, strict=True):
+        for picture, (slot, _) in zip(pictures, slots, strict=True):
             download = self.transfer.download(picture[0], self.color or first.color, begun)
-            yield partial(self._made, first, slot, download)
+            yield slot, partial(self._made, first, slot, download)
             begun = self.transfer.begin()
 
     def rgb(self, frame: Frame) -> Tensor:
@@ -108,16 +134,22 @@ class FrameMaker:
             return None
         return self.transfer.download(self.rgb(frame), self.color, self.transfer.begin())
 
-    def _held(self, frame: Frame, converted: Download | None, slot: Slot, kind: str) -> Frame:
+    def _held(
+        self,
+        frame: Frame,
+        converted: Download | None,
+        slot: Slot,
+        kind: str,
+        duration: Fraction,
+    ) -> Frame:
         self.count[kind] += 1
-        times = slot.pts_seconds, slot.duration_seconds
+        times = slot.pts_seconds, duration
         if converted is None:
             return frame.at(*times)
         return frame.with_planes(converted.planes(), *times, color=self.color)
 
-    def _made(self, first: Frame, slot: Slot, download: Download) -> Frame:
+    def _made(self, first: Frame, slot: Slot, download: Download, duration: Fraction) -> Frame:
         planes = download.planes()
         self.count["made"] += 1
         self.seconds += download.seconds()
-        times = slot.pts_seconds, slot.duration_seconds
-        return first.with_planes(planes, *times, color=self.color)
+        return first.with_planes(planes, slot.pts_seconds, duration, color=self.color)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +26,7 @@ class Report:
     Attributes:
         output: the file written; None where the frames were discarded.
         info: the source.
-        factor: times as many frames, as carried out.
+        rate: average frames per second of the result.
         frames: how many of each kind were written: source, made, held (after a cut or the last
             frame), static (between two identical frames).
         seconds: wall time of it all, without loading the model.
@@ -38,7 +39,7 @@ class Report:
 
     output: Path | None
     info: VideoInfo
-    factor: int
+    rate: Fraction
     frames: Counter[str]
     seconds: float
     engine_seconds: float
@@ -67,7 +68,7 @@ class Report:
 
     def summary(self) -> str:
         """One line for people."""
-        source, rate = self.frames["source"], self.info.rate
+        source = self.frames["source"]
         kinds = ", ".join(
             f"{self.frames[kind]} {kind}"
             for kind in ("made", "held", "static")
@@ -75,7 +76,7 @@ class Report:
         )
         return (
             f"{self.output or 'discarded'}: {source} -> {self.frames.total()} frames ({kinds}), "
-            f"{float(rate):.6g} -> {float(rate * self.factor):.6g} fps, "
+            f"{float(self.info.rate):.6g} -> {float(self.rate):.6g} fps, "
             f"{self.seconds:.1f} s: {self.frames.total() / self.seconds:.2f} frames/s, "
             f"of them {self.made_rate:.2f} made, which the engine alone makes at "
             f"{self.engine_rate:.2f}; limited by {self.limit}"
@@ -93,14 +94,16 @@ class Watch:
         """From now on the encoder is waited for: it may hold back many frames."""
         self.last_made = time.perf_counter()
 
-    def report(self, maker: FrameMaker, info: VideoInfo, *, output: Path | None = None) -> Report:
+    def report(
+        self, maker: FrameMaker, info: VideoInfo, rate: Fraction, *, output: Path | None = None
+    ) -> Report:
         """Of a run that is over now."""
         now = time.perf_counter()
         self.waits["encode"] += now - self.last_made
         return Report(
             output=output,
             info=info,
-            factor=maker.timeline.factor,
+            rate=rate,
             frames=maker.count,
             seconds=now - self.started,
             engine_seconds=maker.seconds,

@@ -15,6 +15,7 @@ from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.video.closest import FULL_RANGE, closest_color
 from vfimamba_cli.video.formats import format_for, model_of
 from vfimamba_cli.video.info import VideoInfo
+from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.planes import make_picture
 
 
@@ -35,7 +36,9 @@ class Encoder:
         return f"{self.name} ({', '.join(f'{key} {value}' for key, value in self.options.items())})"
 
 
-def choose_encoder(info: VideoInfo, container: str, *, crf: int, preset: str) -> Encoder:
+def choose_encoder(
+    info: VideoInfo, container: str, *, options: WriteOptions, variable_rate: bool
+) -> Encoder:
     """libx264; or libvpx-vp9 for sizes that H.264 does not have.
 
     MP4 and MOV store how long pictures last in the order of decoding only, so a variable rate is
@@ -54,8 +57,10 @@ def choose_encoder(info: VideoInfo, container: str, *, crf: int, preset: str) ->
         info.height % 2 and color.subsampling == "420"
     )
     if not odd:
-        in_order = {"bf": "0"} if info.variable_rate and container != "matroska" else {}
-        return Encoder(name="libx264", options={"crf": str(crf), "preset": preset, **in_order})
+        in_order = {"bf": "0"} if variable_rate and container != "matroska" else {}
+        return Encoder(
+            name="libx264", options={"crf": str(options.crf), "preset": options.preset, **in_order}
+        )
     if container == "mov" or color.bit_depth > 8:
         what = f"{color.bit_depth}-bit {':'.join(color.subsampling)} video"
         raise OutputError(
@@ -66,7 +71,7 @@ def choose_encoder(info: VideoInfo, container: str, *, crf: int, preset: str) ->
             else "Scale or crop it to an even size first",
         )
     speed = {"deadline": "good", "cpu-used": "4", "row-mt": "1"}
-    return Encoder(name="libvpx-vp9", options={"crf": str(crf), "b": "0", **speed})
+    return Encoder(name="libvpx-vp9", options={"crf": str(options.crf), "b": "0", **speed})
 
 
 def offered_formats(encoder: str) -> tuple[str, ...]:

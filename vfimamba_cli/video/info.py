@@ -8,6 +8,7 @@ from vfimamba_cli.errors import InputError
 from vfimamba_cli.frame import UNSPECIFIED, ChromaLocation, ColorSpec, ColorTags, Matrix
 from vfimamba_cli.video.closest import FULL_RANGE, LIMITED_RANGE, matrix_of_size
 from vfimamba_cli.video.formats import FORMATS
+from vfimamba_cli.video.timeline import SourceTimes
 
 MATRICES: dict[int, Matrix] = {
     1: "bt709",
@@ -50,6 +51,7 @@ class VideoInfo:
         time_base: seconds of which every frame time is a whole number.
         start_seconds, duration_seconds: of the video stream; from the first frame's appearance to
             the last one's end.
+        last_seconds: when the last frame appears.
         frame_count: pictures promised by the packets; VP8 and VP9 may show a few less.
         rate: average frames per second: the container's where the packets agree with it.
         rate_assumed: whether the file holds no frame times, so that they follow from `rate` alone.
@@ -75,6 +77,7 @@ class VideoInfo:
     time_base: Fraction
     start_seconds: Fraction
     duration_seconds: Fraction
+    last_seconds: Fraction
     frame_count: int
     rate: Fraction
     rate_assumed: bool
@@ -87,6 +90,19 @@ class VideoInfo:
     side_data: tuple[str, ...]
     video_index: int
     streams: tuple[StreamInfo, ...]
+
+    @property
+    def times(self) -> SourceTimes:
+        """When the frames are shown."""
+        return SourceTimes(
+            count=self.frame_count,
+            first_seconds=self.start_seconds,
+            last_seconds=self.last_seconds,
+            end_seconds=self.start_seconds + self.duration_seconds,
+            tick_seconds=self.time_base,
+            rate=self.rate,
+            variable_rate=self.variable_rate,
+        )
 
 
 def resolve_color(

@@ -11,6 +11,7 @@ from vfimamba_cli.errors import OutputError
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.probe import damage_is_an_input_error
 from vfimamba_cli.video.pyav import as_fraction, readable
+from vfimamba_cli.video.timeline import TimeMap
 
 STALE_TAGS = {"duration", "encoder", "major_brand", "minor_version", "compatible_brands"}
 """Metadata that describes the source file itself and would be wrong in another."""
@@ -36,7 +37,14 @@ class Passthrough:
     sentences, what the target cannot hold.
     """
 
-    def __init__(self, source: InputContainer, target: OutputContainer, info: VideoInfo) -> None:
+    def __init__(
+        self,
+        source: InputContainer,
+        target: OutputContainer,
+        info: VideoInfo,
+        time_map: TimeMap,
+    ) -> None:
+        self.time_map = time_map
         self._source = source
         self._target = target
         self._info = info

@@ -192,6 +192,7 @@ def describe(
         time_base=time_base,
         start_seconds=scan.start * time_base - origin,
         duration_seconds=duration,
+        last_seconds=(scan.end - scan.last_duration) * time_base - origin,
         frame_count=scan.frame_count,
         rate=assumed_rate or average_rate(stream, scan.frame_count / duration),
         rate_assumed=assumed_rate is not None,

@@ -2,68 +2,254 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil, floor, lcm
+from typing import Literal, Protocol
 
-from vfimamba_cli.errors import OptionError
+HALF = Fraction(1, 2)
+
+SNAP_SHARE = 4
+"""One tick of the source's clock is little where frames last at least so many; in containers that
+count frames it is all of one."""
+
+Tail = Literal["hold", "drop"]
+"""After the last source frame there is nothing to move towards: it is held for as long as it was
+shown in the source, or the video ends with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """A place in the output that one frame fills.
+    """A place in the output that one frame fills until the next slot begins.
 
     Attributes:
-        pts_seconds, duration_seconds: when it is shown and for how long.
+        pts_seconds: when it begins.
         t: where it lies between its two source frames, in [0, 1); 0 is the first one itself.
     """
 
     pts_seconds: Fraction
-    duration_seconds: Fraction
     t: Fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeMap:
+    """Where a moment of the source lies in the output: a part of it is kept, and stretched.
+
+    Source times are those of `Frame`, counted from `VideoInfo.origin_seconds`.
+
+    Attributes:
+        start_seconds: the first moment kept, which becomes 0; None keeps all, where it is.
+        end_seconds: the first moment not kept any more; None keeps all.
+        scale: output seconds per source second.
+    """
+
+    start_seconds: Fraction | None = None
+    end_seconds: Fraction | None = None
+    scale: Fraction = Fraction(1)
+
+    def __call__(self, seconds: Fraction) -> Fraction:
+        """The moment's place on the output's clock, whether it is kept or not."""
+        return (seconds - (self.start_seconds or 0)) * self.scale
+
+    def keeps(self, seconds: Fraction) -> bool:
+        """Whether the moment lies in the part that is kept."""
+        return (self.start_seconds is None or seconds >= self.start_seconds) and (
+            self.end_seconds is None or seconds < self.end_seconds
+        )
+
+    def span(self, start: Fraction, end: Fraction) -> tuple[Fraction, Fraction] | None:
+        """A span on the output's clock, without what is not kept of it; None if nothing is."""
+        if self.start_seconds is not None:
+            start = max(start, self.start_seconds)
+        if self.end_seconds is not None:
+            end = min(end, self.end_seconds)
+        return (self(start), self(end)) if start < end else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTimes:
+    """When a source's frames are shown, on the output's clock.
+
+    Attributes:
+        count: of frames.
+        first_seconds, last_seconds: when the first and the last one appear.
+        end_seconds: when the last one ends.
+        tick_seconds: what all these are multiples of.
+        rate: average frames per second.
+        variable_rate: whether some frame lasts longer than others.
+    """
+
+    count: int
+    first_seconds: Fraction
+    last_seconds: Fraction
+    end_seconds: Fraction
+    tick_seconds: Fraction
+    rate: Fraction
+    variable_rate: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """What the writer must know of the output's times.
+
+    Attributes:
+        time_base: seconds of which all frame times are whole numbers; 1/n.
+        rate: average frames per second, as a hint for the encoder.
+        variable_rate: whether some frame lasts longer than others.
+        time_map: where sound, subtitles and chapters of the source belong.
+    """
+
+    time_base: Fraction
+    rate: Fraction
+    variable_rate: bool
+    time_map: TimeMap = TimeMap()
+
+
+class Timeline(Protocol):
+    """Fills the span of every source frame with slots.
+
+    Source frames are numbered from 0. `start` and `end` are of one frame's span, in seconds on the
+    output's clock; `end` is when the next frame appears.
+    """
+
+    def slots(self, index: int, start: Fraction, end: Fraction, /) -> list[Slot]:
+        """The slots that begin while source frame `index` is shown; there may be none."""
+        ...
+
+    def tail_slots(self, index: int, start: Fraction, end: Fraction, /) -> list[Slot]:
+        """`slots` for the last source frame."""
+        ...
+
+    def end_seconds(self, index: int, start: Fraction, end: Fraction, /) -> Fraction:
+        """When the last slot of all ends, for the span of the last source frame."""
+        ...
+
+    def frame_count(self) -> int:
+        """Slots in all."""
+        ...
+
+    def timing(self) -> Timing:
+        """What the writer must know."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class MultiplyRate:
-    """Every source frame's span is divided into `factor` equal parts.
+    """`factor` times as many frames, evenly spread over the source's frames whatever those last.
 
-    A variable rate stays variable, source frames keep their own times, and the end stays where
-    it was: N frames become `factor` x N. The last source frame's span is its own duration, in
-    which there is nothing to move towards, so it is held.
+    Frame k lies at k / factor on an axis where the source's frames are 0, 1, 2, ...; between two
+    of them that axis is straight in time. So a variable rate stays variable, and the source frames
+    met keep their own times: all of them, where the factor is whole. N frames become N x factor,
+    rounded up, and end where the source ends; without the tail, (N - 1) x factor, rounded down,
+    and one.
     """
 
-    factor: int
+    factor: Fraction
+    source: SourceTimes
+    tail: Tail = "hold"
 
     def __post_init__(self) -> None:
         if self.factor < 1:
-            raise OptionError(
-                f"The factor must be 1 or more, got {self.factor}",
-                hint="--factor 2 doubles the frame rate",
-            )
+            raise ValueError(f"factor must be 1 or more, got {self.factor}")
 
-    def slots(self, start: Fraction, end: Fraction) -> list[Slot]:
-        """The slots of a source frame that is shown from `start` until `end`."""
+    def slots(self, index: int, start: Fraction, end: Fraction, /) -> list[Slot]:
+        """See `Timeline`."""
         if end <= start:
             raise ValueError(f"end must lie after start: {start} to {end}")
-        duration = (end - start) / self.factor
+        numbers = range(ceil(index * self.factor), ceil((index + 1) * self.factor))
+        times = [number / self.factor - index for number in numbers]
+        return [Slot(pts_seconds=start + t * (end - start), t=t) for t in times]
+
+    def tail_slots(self, index: int, start: Fraction, end: Fraction, /) -> list[Slot]:
+        """See `Timeline`."""
+        slots = self.slots(index, start, end)
+        return slots if self.tail == "hold" else [slot for slot in slots if slot.t == 0]
+
+    def end_seconds(self, index: int, start: Fraction, end: Fraction, /) -> Fraction:
+        """See `Timeline`."""
+        if self.tail == "hold":
+            return end
+        following = floor(index * self.factor) + 1
+        return start + (following / self.factor - index) * (end - start)
+
+    def frame_count(self) -> int:
+        """See `Timeline`."""
+        if self.tail == "hold":
+            return ceil(self.source.count * self.factor)
+        return floor((self.source.count - 1) * self.factor) + 1
+
+    def timing(self) -> Timing:
+        """See `Timeline`. Where the last frame is cut short by the end, the rate is variable."""
+        whole = self.tail == "drop" or (self.source.count * self.factor).denominator == 1
+        tick = self.source.tick_seconds / self.factor.numerator
+        return Timing(
+            time_base=Fraction(1, tick.denominator),
+            rate=self.source.rate * self.factor,
+            variable_rate=self.source.variable_rate or not whole,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantRate:
+    """A frame every 1 / fps seconds from the first source frame on, whatever the source's times.
+
+    Every frame lasts as long as the others, so the video ends within half a frame of the source's
+    end; without the tail, with the last frame that does not come after the last source frame.
+
+    A slot one tick of the source's clock away from a source frame takes that frame, if frames last
+    many ticks: containers that count milliseconds round the times of frames on the same grid.
+    """
+
+    fps: Fraction
+    source: SourceTimes
+    tail: Tail = "hold"
+
+    def __post_init__(self) -> None:
+        if self.fps <= 0:
+            raise ValueError(f"fps must be positive, got {self.fps}")
+
+    def slots(self, _index: int, start: Fraction, end: Fraction, /) -> list[Slot]:
+        """See `Timeline`."""
+        if end <= start:
+            raise ValueError(f"end must lie after start: {start} to {end}")
+        numbers = range(self._number_from(start), min(self._number_from(end), self._total()))
+        times = [self.source.first_seconds + number / self.fps for number in numbers]
         return [
             Slot(
-                pts_seconds=start + i * duration,
-                duration_seconds=duration,
-                t=Fraction(i, self.factor),
+                pts_seconds=time,
+                t=(time - start) / (end - start) if time - start > self._snap else Fraction(0),
             )
-            for i in range(self.factor)
+            for time in times
         ]
 
-    def frame_count(self, source_frames: int) -> int:
-        """Frames that come out for `source_frames` that go in."""
-        return source_frames * self.factor
+    def tail_slots(self, index: int, start: Fraction, end: Fraction, /) -> list[Slot]:
+        """See `Timeline`. There is no next frame that takes a slot just before the end."""
+        return self.slots(index, start, end + self._snap)
 
-    def time_base(self, source_time_base: Fraction) -> Fraction:
-        """The tick, 1/n seconds, of which every slot is a whole number.
+    def end_seconds(self, _index: int, _start: Fraction, _end: Fraction, /) -> Fraction:
+        """See `Timeline`."""
+        return self.source.first_seconds + self._total() / self.fps
 
-        Source times are whole numbers of `source_time_base`. The numerator is always 1, as
-        MP4 wants it.
-        """
-        return Fraction(1, source_time_base.denominator * self.factor)
+    def frame_count(self) -> int:
+        """See `Timeline`."""
+        return self._total()
 
-    def rate(self, source_rate: Fraction) -> Fraction:
-        """Average output frames per second."""
-        return source_rate * self.factor
+    def timing(self) -> Timing:
+        """See `Timeline`."""
+        ticks = lcm(self.source.first_seconds.denominator, self.fps.numerator)
+        return Timing(time_base=Fraction(1, ticks), rate=self.fps, variable_rate=False)
+
+    @property
+    def _snap(self) -> Fraction:
+        tick = self.source.tick_seconds
+        rate = max(self.source.rate, self.fps)
+        return tick if tick * rate * SNAP_SHARE <= 1 else Fraction(0)
+
+    def _total(self) -> int:
+        source = self.source
+        if self.tail == "drop":
+            reach = source.last_seconds + self._snap - source.first_seconds
+            return floor(reach * self.fps) + 1
+        return max(1, floor((source.end_seconds - source.first_seconds) * self.fps + HALF))
+
+    def _number_from(self, start: Fraction) -> int:
+        """The first slot that belongs to a source frame that appears at `start`, or to a later."""
+        return ceil((start - self._snap - self.source.first_seconds) * self.fps)

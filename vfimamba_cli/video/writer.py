@@ -21,10 +21,12 @@ from vfimamba_cli.video.encoder import (
     encoded_format,
 )
 from vfimamba_cli.video.info import VideoInfo
+from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.passthrough import Passthrough, kept_tags
 from vfimamba_cli.video.probe import open_input
 from vfimamba_cli.video.pyav import open_for_writing
 from vfimamba_cli.video.target import check_target, container_for, part_file
+from vfimamba_cli.video.timeline import Timing
 from vfimamba_cli.video.verify import count_streams, verify_video
 
 MAX_TIMESCALE = 10_000_000
@@ -46,11 +48,8 @@ class VideoWriter:
     Args:
         path: of the output; its extension chooses the container.
         info: of the source, whose file is opened again for the streams to be copied.
-        time_base: seconds of which all frame times are whole numbers.
-        rate: average frames per second, as a hint for the encoder.
-        crf: constant rate factor, lower is better; 0 is lossless in 8-bit H.264.
-        preset: of libx264.
-        overwrite: replace an existing file.
+        timing: when frames will be shown, and where the rest of the source belongs.
+        options: how to write.
 
     Attributes:
         encoder: which was chosen, with its settings.
@@ -64,28 +63,29 @@ class VideoWriter:
         path: str | Path,
         *,
         info: VideoInfo,
-        time_base: Fraction,
-        rate: Fraction,
-        crf: int = 16,
-        preset: str = "medium",
-        overwrite: bool = False,
+        timing: Timing,
+        options: WriteOptions = WriteOptions(),
     ) -> None:
         self.path = Path(path)
         self.info = info
-        self.crf = crf
-        self.preset = preset
-        self.encoder = choose_encoder(info, container_for(self.path), crf=crf, preset=preset)
+        self.timing = timing
+        self.options = options
+        self.encoder = choose_encoder(
+            info,
+            container_for(self.path),
+            options=options,
+            variable_rate=timing.variable_rate,
+        )
         self.color = encoded_color(self.encoder.name, info)
         self.pixel_format = encoded_format(self.encoder.name, self.color)
-        self.overwrite = overwrite
-        self.rate = rate.limit_denominator(100_000)
-        self.time_base = time_base
+        self.rate = timing.rate.limit_denominator(100_000)
+        self.time_base = timing.time_base
         self.notes: list[str] = []
         self._span: tuple[Fraction, Fraction] | None = None
         self._count = 0
 
     def __enter__(self) -> Self:
-        check_target(self.path, self.info.path, overwrite=self.overwrite)
+        check_target(self.path, self.info.path, overwrite=self.options.overwrite)
         self._session = self._write_file()
         self._session.__enter__()
         return self
@@ -136,7 +136,9 @@ class VideoWriter:
                 failure_is_an_output_error(self.path),
                 self._open(part) as self._container,
             ):
-                self._passthrough = Passthrough(source, self._container, self.info)
+                self._passthrough = Passthrough(
+                    source, self._container, self.info, self.timing.time_map
+                )
                 self._plan_streams(source)
                 self._write_header()
                 self._passthrough.start()

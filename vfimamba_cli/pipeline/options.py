@@ -1,0 +1,85 @@
+"""What can be asked of `interpolate_video`, and how it is spelled."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from vfimamba_cli.errors import OptionError
+from vfimamba_cli.video.timeline import Tail
+
+FlowScale = float | Literal["auto"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeOptions:
+    """Which frames are made.
+
+    Attributes:
+        factor: times as many frames per second; any ratio above 1. 2 if neither this nor `fps`.
+        fps: frames per second of an exact constant rate instead.
+        tail: what happens after the last source frame.
+    """
+
+    factor: Fraction | int | None = None
+    fps: Fraction | int | None = None
+    tail: Tail = "hold"
+
+    def __post_init__(self) -> None:
+        if self.factor is not None and self.fps is not None:
+            raise OptionError(
+                "--factor and --fps exclude each other",
+                hint="--factor multiplies the source's rate, --fps sets a constant one",
+            )
+        if self.factor is not None and self.factor <= 1:
+            raise OptionError(
+                f"The factor must be more than 1, got {self.factor}",
+                hint="Try --factor 2; --fps takes a rate below the source's too",
+            )
+        if self.fps is not None and self.fps <= 0:
+            raise OptionError(
+                f"The frame rate must be positive, got {self.fps}", hint="Try --fps 60"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What makes the frames.
+
+    Attributes:
+        model: name, checkpoint path or Hub ID, as `load_model` takes it.
+        device, scan, flow_scale, tile: as `Interpolator` takes them.
+    """
+
+    model: str | Path = "vfimamba-s"
+    device: str = "auto"
+    scan: str = "auto"
+    flow_scale: FlowScale = "auto"
+    tile: int = 0
+
+
+def parse_ratio(text: str, option: str) -> Fraction:
+    """`2`, `2.5` or `5/2`, exactly.
+
+    Raises:
+        OptionError: for anything else, naming the option.
+    """
+    if not re.fullmatch(r"-?\d+(\.\d*)?|-?\.\d+|-?\d+/\d*[1-9]\d*", text.strip()):
+        raise OptionError(
+            f"{option} takes a number or a ratio, not {text!r}",
+            hint=f"Like this: {option} 2, {option} 2.5 or {option} 5/2",
+        )
+    return Fraction(text.strip())
+
+
+def parse_rate(text: str, option: str) -> Fraction:
+    """Frames per second; a decimal that rounds n x 1000/1001 is that: 59.94 is 60000/1001.
+
+    Raises:
+        OptionError: as `parse_ratio` does.
+    """
+    rate = parse_ratio(text, option)
+    decimals = len(text.strip().partition(".")[2])
+    broadcast = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
+    return broadcast if decimals >= 2 and round(broadcast, decimals) == rate else rate

@@ -1,0 +1,39 @@
+"""What is to come out, known before the first frame is decoded."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Self
+
+from vfimamba_cli.pipeline.options import TimeOptions
+from vfimamba_cli.video.info import VideoInfo
+from vfimamba_cli.video.timeline import ConstantRate, MultiplyRate, SourceTimes, Timeline, Timing
+
+DEFAULT_FACTOR = Fraction(2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to come out.
+
+    Attributes:
+        timeline: which frame is shown when.
+        timing: of the output, for the writer.
+        frame_count: of the output.
+    """
+
+    timeline: Timeline
+    timing: Timing
+    frame_count: int
+
+    @classmethod
+    def of(cls, info: VideoInfo, options: TimeOptions) -> Self:
+        """The plan for a video by what was asked."""
+        timeline = choose_timeline(info.times, options)
+        return cls(timeline=timeline, timing=timeline.timing(), frame_count=timeline.frame_count())
+
+
+def choose_timeline(source: SourceTimes, options: TimeOptions) -> Timeline:
+    """A multiple of the source's rate, or a constant one."""
+    if options.fps is not None:
+        return ConstantRate(Fraction(options.fps), source, options.tail)
+    return MultiplyRate(Fraction(options.factor or DEFAULT_FACTOR), source, options.tail)
