@@ -97,6 +97,7 @@ def test_planes_cannot_be_written_to_by_accident(tmp_path):
         ((64, 48), {}, "bt601", False),
         ((64, 718), {}, "bt601", False),
         ((64, 720), {}, "bt709", False),
+        ((64, 48), {"color_primaries": 9, "color_range": 1}, "bt2020", False),
     ],
 )
 def test_colors_left_open_follow_the_size_and_the_tags_stay_open(
@@ -106,7 +107,9 @@ def test_colors_left_open_follow_the_size_and_the_tags_stay_open(
     info, _ = read(tmp_path / "clip.mp4")
     assert (info.color.matrix, info.color.full_range) == (matrix, full_range)
     assert info.color.tags == ColorTags(
-        matrix=tags.get("colorspace", 2), range=tags.get("color_range", 0)
+        matrix=tags.get("colorspace", 2),
+        primaries=tags.get("color_primaries", 2),
+        range=tags.get("color_range", 0),
     )
 
 
@@ -346,3 +349,38 @@ def test_real_files_are_read_to_their_end(name, count, start, end):
 def test_real_damaged_files_are_refused(name):
     with pytest.raises(InputError, match="cut off or damaged"):
         read(real(name))
+
+
+def test_alpha_that_a_container_has_beside_vp9_is_read():
+    info, frames = read(real("alpha.webm"))
+    assert info.pixel_format == "yuva420p"
+    assert info.codec == "vp9"
+    assert info.color.tags == ColorTags(matrix=6, primaries=6, transfer=1, range=1)
+    assert len(frames) == 30
+    alpha = frames[0].planes[3]
+    assert alpha.shape == (160, 240)
+    assert alpha.min() < 10 < 240 < alpha.max()
+
+
+@pytest.mark.parametrize(("pixel_format", "plain"), [("pal8", "rgba"), ("monob", "gray")])
+def test_pictures_of_less_than_a_byte_per_code_are_read_with_a_byte(tmp_path, pixel_format, plain):
+    path = tmp_path / "clip.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("png", 24, width=16, height=8, pix_fmt=pixel_format)
+        for i in range(2):
+            picture = av.VideoFrame(16, 8, pixel_format)
+            for plane in picture.planes:
+                plane.update(bytes(plane.buffer_size))
+            np.frombuffer(picture.planes[0], np.uint8)[0] = 0x80  # first index, or first pixel
+            if pixel_format == "pal8":
+                palette = np.frombuffer(picture.planes[1], np.uint32)
+                palette[0], palette[0x80] = 0xFF_00_00_00, 0x80_FF_40_20
+            picture.pts = i
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    info, frames = read(path)
+    assert info.pixel_format == plain
+    assert len(frames) == 2
+    first, rest = ([int(plane.flat[i]) for plane in frames[1].planes] for i in (0, 1))
+    assert first == ([0x40, 0x20, 0xFF, 0x80] if plain == "rgba" else [255])
+    assert rest == ([0, 0, 0, 255] if plain == "rgba" else [0])

@@ -3,28 +3,36 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from vfimamba_cli.frame import ColorSpec, Matrix
+from vfimamba_cli.frame import ColorSpec, ColorTags, Matrix
 from vfimamba_cli.video.formats import FORMATS, PixelFormat, format_for, model_of
 
 HD_LINES = 720
 
 LIMITED_RANGE, FULL_RANGE = 1, 2
-MATRIX_CODES: dict[Matrix, int] = {"rgb": 0, "bt709": 1, "bt601": 6}
+BT2020 = 9
+MATRIX_CODES: dict[Matrix, int] = {"rgb": 0, "bt709": 1, "bt601": 6, "bt2020": BT2020}
+"""Of ITU-T H.273; that of BT.2020 is that of its primaries too."""
 
 SAMPLES = {"400": 0, "410": 2, "411": 4, "420": 4, "422": 8, "440": 8, "444": 16}
 """Chroma samples for every 16 of luma."""
 
 
-def matrix_of_size(height: int) -> Matrix:
-    """Of Y'CbCr that does not say its own: BT.709 from 720 lines on, BT.601 below."""
+def assumed_matrix(tags: ColorTags, height: int) -> Matrix:
+    """Of Y'CbCr that does not say its own.
+
+    BT.2020 beside primaries of BT.2020, else BT.709 from 720 lines on and BT.601 below, as players
+    have it.
+    """
+    if tags.primaries == BT2020:
+        return "bt2020"
     return "bt709" if height >= HD_LINES else "bt601"
 
 
 def closest_color(color: ColorSpec, offered: Iterable[str], *, height: int) -> ColorSpec | None:
     """`color` itself where one of the formats `offered` holds it, or else what loses least.
 
-    Alpha goes last and depth before chroma. R'G'B' becomes Y'CbCr, by the matrix that belongs to
-    `height`, only for encoders without it, and with 4:2:0 if there is that, which all players
+    Of what there is, alpha is given up last and chroma first. R'G'B' becomes Y'CbCr, by the
+    `assumed_matrix`, only for encoders without it, and 4:2:0 if there is that, which all players
     show. None where nothing fits: colors never become grey.
     """
     offered = tuple(offered)
@@ -66,7 +74,7 @@ def _converted(color: ColorSpec, found: PixelFormat, height: int) -> ColorSpec:
         matrix, full_range = "rgb", True
         tags = replace(tags, matrix=MATRIX_CODES["rgb"], range=FULL_RANGE)
     elif before and not after:
-        matrix, full_range = matrix_of_size(height), False
+        matrix, full_range = assumed_matrix(tags, height), False
         tags = replace(tags, matrix=MATRIX_CODES[matrix], range=LIMITED_RANGE)
     elif found.full_range and not full_range:
         full_range, tags = True, replace(tags, range=FULL_RANGE)

@@ -1,5 +1,6 @@
 """Which encoder makes the video, and everything it must be told about the source."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -14,6 +15,7 @@ from vfimamba_cli.errors import OutputError
 from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.video.closest import FULL_RANGE, closest_color
 from vfimamba_cli.video.formats import format_for, model_of
+from vfimamba_cli.video.hdr import hdr_options
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.planes import make_picture
@@ -108,7 +110,7 @@ def add_video_stream(
     stream = container.add_stream(
         encoder.name,
         rate=rate,
-        options=dict(encoder.options),
+        options=merge_options(encoder.options, hdr_options(encoder.name, info.hdr)),
         width=info.width,
         height=info.height,
         time_base=time_base,
@@ -126,6 +128,12 @@ def add_video_stream(
         context.sample_aspect_ratio = info.sample_aspect_ratio
     stream.set_display_matrix(info.display_matrix)
     return stream
+
+
+def merge_options(options: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Both; parameters of the encoder's own, which one option holds, one after the other."""
+    joined = {name: f"{options[name]}:{text}" for name, text in more.items() if name in options}
+    return {**options, **more, **joined}
 
 
 def encodable(frame: Frame, encoder: str, time_base: Fraction) -> VideoFrame:

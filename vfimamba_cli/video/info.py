@@ -6,8 +6,9 @@ from pathlib import Path
 
 from vfimamba_cli.errors import InputError
 from vfimamba_cli.frame import UNSPECIFIED, ChromaLocation, ColorSpec, ColorTags, Matrix
-from vfimamba_cli.video.closest import FULL_RANGE, LIMITED_RANGE, matrix_of_size
+from vfimamba_cli.video.closest import FULL_RANGE, LIMITED_RANGE, assumed_matrix
 from vfimamba_cli.video.formats import FORMATS
+from vfimamba_cli.video.hdr import StaticHdr
 from vfimamba_cli.video.timeline import SourceTimes
 
 MATRICES: dict[int, Matrix] = {
@@ -21,7 +22,6 @@ MATRICES: dict[int, Matrix] = {
     10: "bt2020",  # constant luminance; there and back by the same matrix, tags kept
 }
 """Matrix code points (ITU-T H.273) that a picture can be taken to R'G'B' and back with."""
-
 CENTERED_CHROMA = {"mjpeg", "mpeg1video", "h261", "h263"}
 
 STILL_PICTURES = {"png", "apng", "tiff", "bmp", "targa", "ppm", "pgm"}
@@ -62,7 +62,8 @@ class VideoInfo:
         display_matrix: the nine numbers of the rotation to be done by the player, or None.
         rotation: the same in degrees, counter-clockwise.
         interlaced: whether the first picture says it is made of two fields.
-        side_data: names of what else travels on the frames (HDR mastering, captions, ...).
+        hdr: what is known of the mastering display and the light level.
+        side_data: names of what else travels on the frames and cannot be written (HDR10+, ...).
         video_index: index of the video stream.
         streams: all streams, this one too.
     """
@@ -87,6 +88,7 @@ class VideoInfo:
     display_matrix: tuple[int, ...] | None
     rotation: int
     interlaced: bool
+    hdr: StaticHdr
     side_data: tuple[str, ...]
     video_index: int
     streams: tuple[StreamInfo, ...]
@@ -110,7 +112,7 @@ def resolve_color(
 ) -> ColorSpec:
     """What the codes of a picture mean, where the tags leave it open too.
 
-    No matrix: BT.709 from 720 lines on, BT.601 below, as every player does. No range: limited,
+    No matrix: as `assumed_matrix` has it. No range: limited,
     except in the `yuvj` formats, which are full range by name, and in grey pictures of codecs
     for stills; R'G'B' is always full range. Chroma lies left, as H.264 has it unless told
     otherwise, and centered in JPEG, MPEG-1 and H.263.
@@ -128,7 +130,7 @@ def resolve_color(
     if layout.model == "rgb":
         matrix: Matrix = "rgb"
     elif tags.matrix == UNSPECIFIED or layout.model == "grey":
-        matrix = MATRICES.get(tags.matrix, matrix_of_size(height))
+        matrix = MATRICES.get(tags.matrix, assumed_matrix(tags, height))
     elif tags.matrix in MATRICES:
         matrix = MATRICES[tags.matrix]
     else:

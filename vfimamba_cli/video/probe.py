@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from vfimamba_cli.errors import InputError
 from vfimamba_cli.frame import ColorTags
 from vfimamba_cli.video.completeness import cut_off
+from vfimamba_cli.video.hdr import is_dolby_vision_only, read_static_hdr
 from vfimamba_cli.video.info import StreamInfo, VideoInfo, resolve_color
 from vfimamba_cli.video.pyav import as_fraction, open_for_reading, readable, side_data
 from vfimamba_cli.video.scan import Scan, nominal_rate, untimed_rate
@@ -25,9 +26,8 @@ from vfimamba_cli.video.scan import Scan, nominal_rate, untimed_rate
 RATE_TOLERANCE = 0.02
 
 SIDE_DATA = {
-    SideDataType.MASTERING_DISPLAY_METADATA: "HDR mastering display",
-    SideDataType.CONTENT_LIGHT_LEVEL: "HDR content light level",
     SideDataType.DYNAMIC_HDR_PLUS: "HDR10+",
+    SideDataType.DYNAMIC_HDR_VIVID: "HDR Vivid",
     SideDataType.DOVI_METADATA: "Dolby Vision",
     SideDataType.A53_CC: "closed captions",
 }
@@ -142,7 +142,10 @@ def side_data_names(picture: VideoFrame) -> tuple[str, ...]:
     data = side_data(picture)
     if data is None:
         return (f"data on the pictures that PyAV {av.__version__} does not know",)
-    return tuple(name for kind, name in SIDE_DATA.items() if kind in data)
+    names = tuple(name for kind, name in SIDE_DATA.items() if kind in data)
+    if not is_dolby_vision_only(data):
+        return names
+    return (*names, "with it the colors, which are of Dolby Vision's own kind (profile 5)")
 
 
 def describe_stream(stream: Stream) -> StreamInfo:
@@ -202,6 +205,7 @@ def describe(
         display_matrix=display_matrix(first, path),
         rotation=first.rotation,
         interlaced=first.interlaced_frame,
+        hdr=read_static_hdr(side_data(first) or {}),
         side_data=side_data_names(first),
         video_index=stream.index,
         streams=tuple(describe_stream(other) for other in container.streams),

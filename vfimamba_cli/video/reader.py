@@ -11,6 +11,7 @@ from av.video.frame import VideoFrame
 from vfimamba_cli.errors import InputError
 from vfimamba_cli.frame import Frame
 from vfimamba_cli.video.completeness import cut_off
+from vfimamba_cli.video.decoder import decoder_for
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.planes import read_planes
 from vfimamba_cli.video.probe import (
@@ -99,12 +100,13 @@ class VideoReader:
 
     def _decode(self) -> Iterator[VideoFrame]:
         packets = self._container.demux(self._stream)
+        decode = decoder_for(self._stream)
         while True:
             with self._in_use, damage_is_an_input_error(self.path):
                 packet = None if self._closed else next(packets, None)
                 if packet is None:
                     return
-                pictures = packet.decode()
+                pictures = decode(packet)
             for picture in pictures:
                 if picture.is_corrupt:
                     raise cut_off(self.path, "a decoded picture is incomplete")

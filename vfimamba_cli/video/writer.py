@@ -20,6 +20,7 @@ from vfimamba_cli.video.encoder import (
     encoded_color,
     encoded_format,
 )
+from vfimamba_cli.video.hdr import hdr_options
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.passthrough import Passthrough, kept_tags
@@ -180,8 +181,11 @@ class VideoWriter:
                 f"The source holds no frame times: {float(self.info.rate):.6g} frames per second "
                 "are assumed."
             )
-        if self.info.side_data:
-            self.notes.append(f"Not carried over: {', '.join(self.info.side_data)}.")
+        lost = list(self.info.side_data)
+        if str(self.info.hdr) and not hdr_options(self.encoder.name, self.info.hdr):
+            lost.insert(0, str(self.info.hdr))
+        if lost:
+            self.notes.append(f"Not carried over: {', '.join(lost)}.")
 
     def _write_header(self) -> None:
         """Some containers say only now that they cannot hold a stream."""
