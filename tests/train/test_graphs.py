@@ -5,6 +5,7 @@ import torch
 
 from vfimamba_cli.checkpoint.load import TINY_SPEC
 from vfimamba_cli.data.triplet import TripletBatch
+from vfimamba_cli.ops.scan import Backend, cross_reference
 from vfimamba_cli.train.objective import Objective
 from vfimamba_cli.train.precision import Precision
 
@@ -27,6 +28,27 @@ def passes(objective, batch):
     gradients = [p.grad.clone() for p in objective.network.parameters()]
     objective.network.zero_grad(set_to_none=True)
     return loss.item(), error.item(), gradients
+
+
+def stand_in(u, x_dbl, *, dtype, **_):
+    """In the place of a scan of feature maps."""
+    return (u * x_dbl.mean()).to(dtype)
+
+
+def test_a_compiler_can_follow_the_whole_step(monkeypatch):
+    monkeypatch.setattr(cross_reference, "cross_selective_scan", stand_in)
+    objective, traced = objective_on(torch.device("cpu")), []
+    objective.network.use_scan(Backend(name="maps", grid="cross_reference"))
+
+    def run(module, inputs):
+        traced.append(module)
+        return module.forward
+
+    compiled = torch.compile(objective.eager, fullgraph=True, dynamic=False, backend=run)
+    batch = make_batch(torch.device("cpu"))
+    loss, _ = compiled(batch.frames, batch.t, batch.target)
+    assert len(traced) == 1
+    torch.testing.assert_close(loss, objective(batch)[0], rtol=1e-4, atol=0)
 
 
 @pytest.mark.gpu

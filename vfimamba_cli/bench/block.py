@@ -65,7 +65,7 @@ def time_block(
     torch.manual_seed(0)
     channels = config.channels[level]
     plain = SS2D(channels, config, norm=LayerNorm).to(device)
-    plain.backend = choose_backend("chunked", device)
+    plain.use_scan(choose_backend("chunked", device))
     fused = FusedMixer(cast(plain, torch.float16), torch.float16)
     x = torch.randn(2, 1, HEIGHT >> level, WIDTH >> level, channels, device=device)
     half = x.flatten(0, 1).half()

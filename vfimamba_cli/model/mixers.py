@@ -62,7 +62,7 @@ class SS2D(GatedMixer):
     ) -> None:
         super().__init__(channels, norm=norm)
         self.config = config
-        self.backend: Backend = choose_backend("chunked", torch.device("cpu"), training=True)
+        self.use_scan(choose_backend("chunked", torch.device("cpu"), training=True))
         rank, state = math.ceil(channels / 16), config.state
         self.split = (rank, state, state)
         self.x_proj_weight = nn.Parameter(torch.empty(SCAN_ORDERS, sum(self.split), self.inner))
@@ -83,24 +83,30 @@ class SS2D(GatedMixer):
             self.dt_projs_bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse softplus
             self.A_logs.copy_(torch.arange(1, state + 1).float().log().expand_as(self.A_logs))
 
+    def use_scan(self, backend: Backend) -> None:
+        """Scan on `backend`. Its kernels are imported here: compilers do not follow imports."""
+        self.backend = backend
+        on_maps = backend.grid and self.config.alternates
+        self.scan_maps = backend.load_grid() if on_maps else None
+
     def mix(self, u: Tensor) -> Tensor:
         """(F, B, D, H, W) -> the same.
 
         The result is fp32, and under autocast all of it runs in fp32; or, where kernels do all of
         it, the result and the projections have the dtype of `u`, and only the scan runs in fp32.
         """
-        if self.backend.grid and self.config.alternates:
-            return self.scan_grid(u)
+        if self.scan_maps is not None:
+            return self.scan_grid(u, self.scan_maps)
         if torch.is_autocast_enabled(u.device.type):
             with torch.autocast(u.device.type, enabled=False):
                 return self.scan(u.float())
         return self.scan(u)
 
-    def scan_grid(self, u: Tensor) -> Tensor:
+    def scan_grid(self, u: Tensor, scan_maps: Callable[..., Tensor]) -> Tensor:
         """`scan`, in the dtype of `u`; channels stay last in memory."""
         u = rearrange(u, "f b d h w -> f b h w d").contiguous()
         projection = rearrange(self.x_proj_weight, "k r d -> (k r) d")
-        y = self.backend.load_grid()(
+        y = scan_maps(
             u,
             F.linear(u, projection.to(u.dtype)),
             A=-torch.exp(rearrange(self.A_logs.float(), "(k d) n -> k d n", k=SCAN_ORDERS)),

@@ -81,7 +81,7 @@ class VFIMamba(nn.Module):
         self.kernels = backend.grid == "triton"
         for module in self.modules():
             if isinstance(module, SS2D):
-                module.backend = backend
+                module.use_scan(backend)
 
     @property
     def has_fused_form(self) -> bool:

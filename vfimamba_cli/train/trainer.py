@@ -13,6 +13,7 @@ from vfimamba_cli.data.batches import TripletBatches
 from vfimamba_cli.data.triplet import TripletBatch
 from vfimamba_cli.errors import VfimambaError
 from vfimamba_cli.model.vfimamba import VFIMamba
+from vfimamba_cli.train.ahead import BatchesAhead
 from vfimamba_cli.train.ema import Ema
 from vfimamba_cli.train.logbook import Logbook, Window
 from vfimamba_cli.train.objective import Objective
@@ -109,7 +110,8 @@ class Trainer:
         Raises:
             TrainingError: the loss or the gradient is not finite; nothing is saved then.
         """
-        batch = self.batches.at(self.step)
+        ahead = BatchesAhead(self.batches)
+        batch = ahead.at(self.step)
         if self.prepared and self.progress() < 1:
             if self.recipe.is_long(self.step, self.seconds_before):
                 self.objective.compile(batch, self.logbook.announce)
@@ -120,7 +122,7 @@ class Trainer:
         validation = Every(VALIDATE_SECONDS)
         while not (finished := self.progress() >= 1) and not stopped():
             numbers = self.launch(batch)
-            following = self.batches.at(self.step + 1)  # while the device works
+            following = ahead.at(self.step + 1)  # while the device works
             self.finish(batch, numbers, window)
             batch = following
             if log.due() or self.step == 1:
