@@ -1,19 +1,24 @@
 """The half-precision engine on a GPU: the plain network's pictures, tiled, recorded, any time."""
 
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
 import torch
 
 from vfimamba_cli.checkpoint.load import load_model
+from vfimamba_cli.data.davis7 import find_davis7, read_davis7
 from vfimamba_cli.engine import graphs as graphs_module
 from vfimamba_cli.engine.color import to_rgb
 from vfimamba_cli.engine.interpolator import Interpolator
+from vfimamba_cli.metrics import psnr_8bit
 from vfimamba_cli.video.reader import VideoReader
 
 DEMO = Path(__file__).parents[1] / "media" / "demo.mp4"
+SHARED = Path(__file__).resolve().parents[2] / "../shared/data"
+REAL_4K = SHARED / "test/portrait_4k60.mp4"
+VALIDATION = SHARED / "val"
 HALF = [Fraction(1, 2)]
 
 pytestmark = pytest.mark.gpu
@@ -79,8 +84,49 @@ def test_number_formats_and_flow_scales(network, pairs, dtype, flow_scale):
 def test_tiled_is_untiled(network, fused, pairs, tile):
     first, second = enlarged(pairs[5], 1090, 1934)
     whole = fused.interpolate(first, second, HALF)
-    tiled = Interpolator(network, tile=tile).interpolate(first, second, HALF)
-    assert codes(tiled, whole).max() <= 1
+    engine = Interpolator(network, tile=tile)
+    for _ in "recorded", "replayed":
+        assert codes(engine.interpolate(first, second, HALF), whole).max() <= 1
+    assert engine.graphs._recording.options.tile == tile
+
+
+@pytest.fixture(scope="module")
+def pair_4k():
+    """Two frames of real 4K footage, six apart, (2, 1, 3, H, W); no side a multiple of a tile."""
+    if not REAL_4K.exists():
+        pytest.skip(f"tiles are NOT tested on real 4K frames: no {REAL_4K}")
+    with VideoReader(REAL_4K) as reader:
+        frames = list(islice(reader.frames(), 0, 7, 6))
+    return torch.stack([to_rgb(f.planes, f.color, "cuda")[None] for f in frames])[..., 8:, 24:]
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 1e-4), (torch.float16, 1 / 255)])
+def test_tiled_is_untiled_on_real_4k_frames(network, pair_4k, dtype, most):
+    assert min(pair_4k.shape[-2:]) >= 2100
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        whole = Interpolator(network, dtype=dtype).interpolate(*pair_4k, HALF)
+        for tile in (256, 512, 1024):
+            tiled = Interpolator(network, dtype=dtype, tile=tile).interpolate(*pair_4k, HALF)
+            assert (tiled - whole).abs().max() <= most
+
+
+def test_half_precision_costs_nothing_on_the_validation_triplets(network):
+    if not VALIDATION.exists():
+        pytest.skip(f"half precision is NOT tested on the validation triplets: no {VALIDATION}")
+    clips = torch.from_numpy(read_davis7(find_davis7(VALIDATION))).permute(0, 1, 4, 2, 3)
+    half, truth = Interpolator(network), Interpolator(network, dtype=torch.float32, scan="triton")
+    assert len(clips) == 355
+    for first, middle, last in ((0, 4, 8), (0, 1, 2)):
+        scores = []
+        for engine in (half, truth):
+            made = [
+                engine.interpolate(*(clips[i : i + 5, n].cuda() / 255 for n in (first, last)), HALF)
+                for i in range(0, len(clips), 5)
+            ]
+            scores.append(
+                psnr_8bit(torch.cat([m[0] for m in made]).cpu(), clips[:, middle] / 255).mean()
+            )
+        assert abs(scores[0] - scores[1]) <= 0.01
 
 
 def test_a_recording_made_for_one_pair_serves_all_pairs_and_times(network, pairs):

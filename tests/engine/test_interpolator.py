@@ -236,12 +236,10 @@ class Means:
     """Stands in for recorded graphs: reads frames where the first pair's were, as they do."""
 
     frames = None
+    options = PathOptions()
 
-    def ready(self, *_):
-        return self.frames is not None
-
-    def buffer(self, *_):
-        return self.frames
+    def held(self, *_):
+        return None if self.frames is None else self
 
     def predict_once(self, frames, times, _):
         if self.frames is None:

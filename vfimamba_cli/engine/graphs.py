@@ -1,15 +1,16 @@
 """A path recorded as CUDA graphs: for frames of one size, all its kernels start at once.
 
-A frame takes some 300 kernels, and below 4K the host is slower in launching them than the GPU in
-running them. F = 2 frames, B batch, H x W pixels.
+A frame takes some 300 kernels, more in tiles, and but for large ones made at once the host is
+slower in launching them than the GPU in running them. F = 2 frames, B batch, H x W pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from vfimamba_cli.engine.paths import PathOptions, encode_pair, picture
+from vfimamba_cli.engine.paths import PathOptions, encode_pair, picture, predict_once
 from vfimamba_cli.model.interface import InterpolationModel
 
 WARM_UP = 2
@@ -33,13 +34,12 @@ class Graphs:
         self._key: object = None
         self._recording: Recording | None = None
 
-    def ready(self, shape: Sequence[int], options: PathOptions) -> bool:
-        """Whether frames of this shape have their recording, and so their memory."""
-        return self._recording is not None and self._key == (tuple(shape), options)
-
-    def buffer(self, shape: Sequence[int], options: PathOptions) -> Tensor | None:
-        """Where frames of this shape may be written for their recording to read them, if any."""
-        return self._recording.frames if self._recording and self.ready(shape, options) else None
+    def held(self, shape: Sequence[int], options: PathOptions) -> "Recording | None":
+        """What is recorded for frames of this shape, whatever tiles they are made in, if any."""
+        kept = self._recording
+        if kept is None or tuple(kept.frames.shape) != tuple(shape):
+            return None
+        return kept if replace(kept.options, tile=options.tile) == options else None
 
     def predict_once(
         self, frames: Tensor, times: Sequence[float], options: PathOptions
@@ -49,7 +49,7 @@ class Graphs:
         Args:
             frames: (F, B, 3, H, W) fp32, H and W multiples of what the model and path ask for.
             times: in (0, 1).
-            options: the path's, without tiles.
+            options: the path's.
 
         Yields:
             One (B, 3, H, W) fp32 per time.
@@ -67,19 +67,21 @@ class Graphs:
                 self.announce(f"CUDA graph: off by {error:.1e}, so frames are made without it")
             self._key = key
         if self._recording is None:
-            encoded = encode_pair(self.model, frames, options)
-            for time in times:
-                t = torch.full((frames.shape[1],), time, device=frames.device)
-                yield picture(self.model, encoded, t, options)
+            yield from predict_once(self.model, frames, times, options)
             return
         yield from self._recording.replay(frames, times)
 
 
 class Recording:
-    """One graph for what a pair shares, one for each picture; they share their memory."""
+    """One graph for what a pair shares, one for each picture; they share their memory.
+
+    Attributes:
+        frames: the pair that is read, (F, B, 3, H, W), to be written to.
+        options: the path's.
+    """
 
     def __init__(self, model: InterpolationModel, frames: Tensor, options: PathOptions) -> None:
-        self.frames = frames
+        self.frames, self.options = frames, options
         self.turn = 0
         self.time = torch.full((frames.shape[1],), 0.5, device=frames.device)
         side = torch.cuda.Stream(frames.device)
@@ -87,9 +89,11 @@ class Recording:
         with torch.cuda.stream(side):
             for _ in range(WARM_UP):  # kernels are compiled and chosen here
                 encoded = encode_pair(model, self.frames, options)
-                self.expected = picture(model, encoded, self.time, options)
+                expected = picture(model, encoded, self.time, options)
                 del encoded
         torch.cuda.current_stream(frames.device).wait_stream(side)
+        self.expected = expected.cpu()  # the device may have no room to spare
+        del expected
         torch.cuda.empty_cache()  # the recording takes memory of its own
         self.shared, self.each = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.shared, capture_error_mode=MODE):
@@ -100,7 +104,7 @@ class Recording:
     def check(self) -> float:
         """Largest difference between the recording's picture and the same made without it."""
         (made,) = self.replay(self.frames, [0.5])
-        error = (made - self.expected).abs().max().item()
+        error = (made.cpu() - self.expected).abs().max().item()
         del self.expected
         return error
 

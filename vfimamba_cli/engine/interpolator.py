@@ -162,11 +162,11 @@ class Interpolator:
     def tile_for(
         self, shape: Sequence[int], padding: Padding, demand: Demand, options: PathOptions
     ) -> int | None:
-        """Side of the tiles; none where the memory for all at once is held already."""
-        padded = (2, *shape[:2], *padding.padded(*shape[2:]))
-        if self.graphs is not None and self.graphs.ready(padded, options):
-            return None
-        return self.tiles.choose(demand)
+        """Side of the tiles, None for all at once; as recorded where that is, with its memory."""
+        held = None
+        if self.graphs is not None:
+            held = self.graphs.held((2, *shape[:2], *padding.padded(*shape[2:])), options)
+        return self.tiles.choose(demand) if held is None else held.options.tile
 
     def pictures(
         self, frames: Tensor, times: list[Fraction], options: PathOptions
@@ -186,9 +186,8 @@ class Interpolator:
     def predict(
         self, frames: Tensor, times: Sequence[float], options: PathOptions
     ) -> Iterator[Tensor]:
-        """By recorded graphs where there are some and the frame is made at once."""
-        graphs = self.graphs if options.tile is None else None
-        once = None if graphs is None else graphs.predict_once
+        """By recorded graphs where there are some."""
+        once = None if self.graphs is None else self.graphs.predict_once
         return on_device(self.device, predict(self.model, frames, times, options, once))
 
     def prepare(
@@ -199,7 +198,8 @@ class Interpolator:
         frames = None
         if self.graphs is not None and self.schedule == "direct":
             # Halving asks for other pairs before it is done with this one, which they overwrite.
-            frames = self.graphs.buffer(shape, options)
+            held = self.graphs.held(shape, options)
+            frames = None if held is None else held.frames
         if frames is None:
             frames = torch.empty(shape, device=self.device)
         for frame, out in zip((first, second), frames, strict=True):

@@ -113,11 +113,11 @@ class Encoded:
 
 
 def encode_pair(model: InterpolationModel, frames: Tensor, options: PathOptions) -> Encoded:
-    """The part of `predict_once` that no time enters, without tiles."""
+    """The part of `predict_once` that no time enters."""
     given, frames = frames, colors(frames)
     low = resize(frames.flatten(0, 1), options.flow_scale).unflatten(0, (2, -1))
-    features = model.encode(low)
-    full = features if options.flow_scale == 1 else model.encode(frames)
+    features = encode(model, low, options.tile)
+    full = features if options.flow_scale == 1 else encode(model, frames, options.tile)
     return Encoded(low, features, frames, full, given)
 
 
@@ -127,7 +127,7 @@ def picture(model: InterpolationModel, encoded: Encoded, t: Tensor, options: Pat
     motion = enlarge(motion, 1 / options.flow_scale)
     if options.local and options.refine_at == "full":
         motion = model.refine_motion(encoded.frames, motion)
-    made = model.synthesize(encoded.frames, encoded.features, motion)
+    made = synthesize(model, encoded.frames, encoded.features, motion, options.tile)
     return with_alpha(made, encoded.given, motion)
 
 
