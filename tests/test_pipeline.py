@@ -182,7 +182,7 @@ def test_the_output_is_named_after_its_rate_by_default(tmp_path):
 
 def test_a_container_that_is_not_written_becomes_matroska_by_default(tmp_path):
     rate = Fraction(50)
-    assert default_output(tmp_path / "a.webm", rate) == tmp_path / "a.50fps.mkv"
+    assert default_output(tmp_path / "a.avi", rate) == tmp_path / "a.50fps.mkv"
     assert default_output(tmp_path / "a.MOV", rate) == tmp_path / "a.50fps.MOV"
 
 

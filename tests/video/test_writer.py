@@ -185,13 +185,13 @@ def recode(path, text, other):
 def test_odd_sizes_keep_size_and_format(tmp_path, size, pix_fmt):
     source = tmp_path / "in.mkv"
     write_odd(source, size, pix_fmt)
-    times, writer = double(source, tmp_path / "out.mp4")
+    times, writer = double(source, tmp_path / "out.mp4", preset=None)
     info, frames = read(tmp_path / "out.mp4")
     assert (info.width, info.height, info.pixel_format) == (*size, pix_fmt)
     assert [frame.pts_seconds for frame in frames] == times
     assert writer.encoder.name == "libvpx-vp9"
-    with pytest.raises(OutputError, match="of odd size, 61x4"):
-        double(source, tmp_path / "out.mov")
+    with pytest.raises(OutputError, match=f"MOV takes {pix_fmt} of 61x4"):
+        double(source, tmp_path / "out.mov", preset=None)
 
 
 def write_odd(path, size, pix_fmt):
@@ -213,8 +213,8 @@ def test_what_a_container_cannot_hold_is_announced_before_the_first_frame(tmp_pa
     make_clip(tmp_path / "plain.mkv", frames=3)
     add_extras(tmp_path / "plain.mkv", source)
     _, writer = double(source, tmp_path / "out.mp4")
-    assert any("(subrip) is dropped" in note for note in writer.notes)
-    assert any("only .mkv holds attachments" in note for note in writer.notes)
+    assert any("(subrip) becomes mov_text" in note for note in writer.notes)
+    assert any("MP4 holds no attachments" in note for note in writer.notes)
     _, writer = double(source, tmp_path / "out.mkv")
     assert writer.notes == []
     kinds = [stream.kind for stream in read(tmp_path / "out.mkv")[0].streams]
@@ -251,16 +251,6 @@ def add_extras(plain, target):
         line.pts = line.dts = 10
         line.duration = 50
         container.mux(line)
-
-
-def test_sound_that_does_not_fit_is_an_error_and_not_silence(tmp_path):
-    make_clip(tmp_path / "in.mkv", frames=2, audio="libopus")
-    with pytest.raises(
-        OutputError, match=r".mov cannot hold all streams of the source \(opus"
-    ) as caught:
-        double(tmp_path / "in.mkv", tmp_path / "out.mov")
-    assert ".mkv" in caught.value.hint
-    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
 
 
 def test_the_file_appears_under_its_name_only_when_it_is_whole(tmp_path):
@@ -435,7 +425,7 @@ def test_an_existing_output_is_replaced_when_told(tmp_path):
 
 def test_times_too_fine_for_matroska_are_refused(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=3, rate=1000, audio=False)
-    with pytest.raises(OutputError, match="whole milliseconds"):
+    with pytest.raises(OutputError, match="multiples of 1 ms"):
         double(tmp_path / "in.mp4", tmp_path / "out.mkv")
     double(tmp_path / "in.mp4", tmp_path / "out.mp4")
 
@@ -443,7 +433,7 @@ def test_times_too_fine_for_matroska_are_refused(tmp_path):
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
 def test_a_factor_too_high_for_microseconds_is_refused(tmp_path, suffix):
     make_clip(tmp_path / "in.mp4", frames=1, rate=Fraction(24000, 1001), audio=False)
-    with pytest.raises(OutputError, match="whole microseconds") as caught:
+    with pytest.raises(OutputError, match=r"multiples of 0.001 ms") as caught:
         double(tmp_path / "in.mp4", tmp_path / f"out{suffix}", factor=50_000)
     assert caught.value.hint == "Use a smaller factor"
 
@@ -479,7 +469,7 @@ def test_real_files_come_out_doubled_with_times_length_and_sound(tmp_path, name)
     if not REAL.is_dir():
         pytest.skip(f"no real footage at {REAL}")
     target = tmp_path / "out.mp4"
-    times, _ = double(REAL / name, target)
+    times, _ = double(REAL / name, target, preset=None if "odd" in name else "ultrafast")
     before, after = read(REAL / name)[0], read(target)
     assert [frame.pts_seconds for frame in after[1]] == times
     assert after[0].duration_seconds == before.duration_seconds

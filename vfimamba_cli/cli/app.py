@@ -44,4 +44,5 @@ def main() -> None:
     # spin for long, nor sleep at once, which slows the many short operations of `chunked`.
     # Read once, when torch is loaded, by GNU OpenMP.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    os.environ.setdefault("SVT_LOG", "1")  # of SVT-AV1, which writes to standard error: errors only
     app()

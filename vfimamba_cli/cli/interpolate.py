@@ -54,6 +54,28 @@ def interpolate(
         int,
         typer.Option(min=0, help="Side of the tiles in pixels; 0 takes what fits the memory"),
     ] = 0,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            help="h264, h265, av1, vp9, ffv1 (lossless), prores, or h264_nvenc, hevc_nvenc, "
+            "av1_nvenc on GPUs that have it [default: h264 for 8 bits, else h265]"
+        ),
+    ] = None,
+    crf: Annotated[
+        float | None,
+        typer.Option(help="Quality, lower is better; 16 by default, 20 for av1, 19 on GPUs"),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="The encoder's speed, by its own names: medium, 8, p5")
+    ] = None,
+    encoder_opt: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An option of the encoder's own; repeatable"),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse to leave out or convert what OUT's kind cannot hold"),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--yes", "-y", help="Replace the output file if it exists")
     ] = False,
@@ -67,6 +89,7 @@ def interpolate(
             parse_rate,
             parse_ratio,
         )
+        from vfimamba_cli.video.encoder_options import parse_options
         from vfimamba_cli.video.options import WriteOptions
 
         report = interpolate_video(
@@ -84,7 +107,14 @@ def interpolate(
                 flow_scale=one_of(flow_scale, FLOW_SCALES, "--flow-scale"),
                 tile=tile,
             ),
-            writing=WriteOptions(overwrite=overwrite),
+            writing=WriteOptions(
+                codec=codec,
+                crf=crf,
+                preset=preset,
+                encoder_options=parse_options(encoder_opt or ()),
+                strict=strict,
+                overwrite=overwrite,
+            ),
             announce=lambda line: typer.echo(line, err=True),
             progress=True,
         )

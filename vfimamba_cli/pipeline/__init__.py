@@ -14,12 +14,13 @@ from vfimamba_cli.pipeline.frames import FrameMaker
 from vfimamba_cli.pipeline.options import EngineOptions, TimeOptions
 from vfimamba_cli.pipeline.plan import Plan
 from vfimamba_cli.pipeline.report import Report, Watch
+from vfimamba_cli.video.containers import CONTAINERS
 from vfimamba_cli.video.cuts import changes
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.prefetch import prefetch, write_behind
 from vfimamba_cli.video.reader import VideoReader
-from vfimamba_cli.video.target import CONTAINERS, check_target
+from vfimamba_cli.video.target import check_target
 from vfimamba_cli.video.writer import VideoWriter
 
 AHEAD = 4
@@ -155,4 +156,4 @@ def encoding(writer: VideoWriter) -> Iterator[str]:
     """How the result is encoded."""
     found, made = writer.info.pixel_format, writer.pixel_format
     change = made if writer.color == writer.info.color else f"{made} from {found}, all frames alike"
-    yield f"video: {writer.encoder}, {change}; other streams are copied"
+    yield f"video: {writer.encoder}, {change}"

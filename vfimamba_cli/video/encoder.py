@@ -1,4 +1,4 @@
-"""Which encoder makes the video, and everything it must be told about the source."""
+"""Everything that the encoder must be told about the video, and each of its pictures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from vfimamba_cli.video.closest import FULL_RANGE, closest_color
 from vfimamba_cli.video.formats import format_for, model_of
 from vfimamba_cli.video.hdr import hdr_options
 from vfimamba_cli.video.info import VideoInfo
-from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.planes import make_picture
 
 
@@ -27,53 +26,18 @@ class Encoder:
 
     Attributes:
         name: FFmpeg's name of it.
+        family: FFmpeg's name of what comes out: `hevc` of `libx265`.
         options: as it takes them.
     """
 
     name: str
+    family: str
     options: dict[str, str]
 
     def __str__(self) -> str:
         """For people: the name, then the settings."""
-        return f"{self.name} ({', '.join(f'{key} {value}' for key, value in self.options.items())})"
-
-
-def choose_encoder(
-    info: VideoInfo, container: str, *, options: WriteOptions, variable_rate: bool
-) -> Encoder:
-    """libx264; or libvpx-vp9 for sizes that H.264 does not have.
-
-    MP4 and MOV store how long pictures last in the order of decoding only, so a variable rate is
-    written without B-frames, whose decoding order is another: else the last picture would last as
-    long as some other one.
-
-    H.264 stores subsampled pictures in even sizes only. VP9 stores any, so that the size and the
-    pixel format can both stay as they are.
-
-    Raises:
-        OutputError: if the size is one of these and `container` cannot hold VP9, or the bit depth
-            is beyond the VP9 encoder.
-    """
-    color = info.color
-    odd = (info.width % 2 and color.subsampling != "444") or (
-        info.height % 2 and color.subsampling == "420"
-    )
-    if not odd:
-        in_order = {"bf": "0"} if variable_rate and container != "matroska" else {}
-        return Encoder(
-            name="libx264", options={"crf": str(options.crf), "preset": options.preset, **in_order}
-        )
-    if container == "mov" or color.bit_depth > 8:
-        what = f"{color.bit_depth}-bit {':'.join(color.subsampling)} video"
-        raise OutputError(
-            f"No encoder for {container} takes {what} of odd size, {info.width}x{info.height}: "
-            f"{info.path}",
-            hint="Choose an output name that ends in .mp4 or .mkv"
-            if container == "mov"
-            else "Scale or crop it to an even size first",
-        )
-    speed = {"deadline": "good", "cpu-used": "4", "row-mt": "1"}
-    return Encoder(name="libvpx-vp9", options={"crf": str(options.crf), "b": "0", **speed})
+        settings = ", ".join(f"{key} {value}" for key, value in self.options.items())
+        return f"{self.name} ({settings})" if settings else self.name
 
 
 def offered_formats(encoder: str) -> tuple[str, ...]:

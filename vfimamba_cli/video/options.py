@@ -1,18 +1,25 @@
 """How a video is written."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """How a video is written.
+    """How a video is written; None leaves the choice to the defaults.
 
     Attributes:
-        crf: constant rate factor, lower is better; 0 is lossless in 8-bit H.264.
-        preset: of libx264.
+        codec: a name from `codecs.CODECS`.
+        crf: quality on the codec's own scale, lower is better.
+        preset: speed, by the encoder's own names.
+        encoder_options: more of the encoder's own options.
+        strict: what the container cannot hold as it is makes an error instead of a note.
         overwrite: replace an existing file.
     """
 
-    crf: int = 16
-    preset: str = "medium"
+    codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+    encoder_options: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
     overwrite: bool = False

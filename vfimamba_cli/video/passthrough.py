@@ -1,24 +1,28 @@
-"""Everything in a file that is not the interpolated video, copied packet for packet."""
+"""Everything in a file that is not the interpolated video, carried over as planned."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import Protocol
 
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
-from av.packet import Packet
-from av.stream import AttachmentStream, Disposition, Stream
+from av.stream import AttachmentStream, Stream
 
-from vfimamba_cli.errors import OutputError
 from vfimamba_cli.video.info import VideoInfo
-from vfimamba_cli.video.probe import damage_is_an_input_error
-from vfimamba_cli.video.pyav import as_fraction, readable
+from vfimamba_cli.video.probe import damage_is_an_input_error, open_input
+from vfimamba_cli.video.pyav import AnyPacket, as_fraction, readable
+from vfimamba_cli.video.sound import SoundEncoder
+from vfimamba_cli.video.streams import StreamPlan
+from vfimamba_cli.video.subtitles import SubtitleEncoder
 from vfimamba_cli.video.timeline import TimeMap
 
 STALE_TAGS = {"duration", "encoder", "major_brand", "minor_version", "compatible_brands"}
 """Metadata that describes the source file itself and would be wrong in another."""
 
+COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
+"""Codec of a cover -> its file name and type, for containers that have covers as files."""
+
 STATISTICS_PREFIXES = ("_statistics", "bps", "number_of_")
-CHAPTER_TEXT = "bin_data"
-"""How MP4 stores the names of chapters, which are written anew."""
 
 
 def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
@@ -30,11 +34,40 @@ def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
     }
 
 
-class Passthrough:
-    """Copies streams from `source` into `target`, up to any moment in time.
+class Track(Protocol):
+    """Turns the packets of a stream of the source into those of a stream of the target."""
 
-    Streams are added one by one with `add`, before the header is written. `notes` says, in whole
-    sentences, what the target cannot hold.
+    @property
+    def stream(self) -> Stream:
+        """Of the target."""
+
+    def encode(self, packet: AnyPacket) -> Iterable[AnyPacket]:
+        """The packets that are ready after another of the source's."""
+
+    def finish(self) -> Iterable[AnyPacket]:
+        """What is left after the last one."""
+
+
+class Copy:
+    """A track whose packets stay as they are."""
+
+    def __init__(self, source: Stream, target: OutputContainer) -> None:
+        self.stream = target.add_stream_from_template(source, opaque=True)
+
+    def encode(self, packet: AnyPacket) -> Iterator[AnyPacket]:
+        """The packet, moved over."""
+        packet.stream = self.stream
+        yield packet
+
+    def finish(self) -> Iterator[AnyPacket]:
+        """Nothing is held back."""
+        return iter(())
+
+
+class Passthrough:
+    """Carries streams from `source` into `target`, up to any moment in time.
+
+    Streams are added one by one with `add`, before the header is written.
     """
 
     def __init__(
@@ -48,38 +81,36 @@ class Passthrough:
         self._source = source
         self._target = target
         self._info = info
-        self._copies: dict[int, Stream] = {}
-        self._waiting: Packet[Stream] | None = None
-        self._packets: Iterator[Packet[Stream]] = iter(())
-        self.notes: list[str] = []
+        self._tracks: dict[int, Track] = {}
+        self._waiting: AnyPacket | None = None
+        self._packets: Iterator[AnyPacket] = iter(())
 
-    def add(self, stream: Stream) -> None:
-        """Plan to copy `stream`.
-
-        Raises:
-            OutputError: if it is sound that the container cannot hold.
-        """
-        described = self._info.streams[stream.index]
-        name = f"The {described.kind} stream {stream.index} ({described.codec})"
-        if isinstance(stream, AttachmentStream):
-            self._add_attachment(stream, name)
-        elif stream.type == "data":
-            if stream.name != CHAPTER_TEXT:
-                self.notes.append(f"{name} is dropped: data streams are not copied.")
-        elif stream.type == "video" and not stream.disposition & Disposition.attached_pic:
-            self.notes.append(f"{name} is dropped: only one video stream is interpolated.")
+    def add(self, stream: Stream, plan: StreamPlan) -> None:
+        """Add what `plan` makes of `stream` to the target, if anything."""
+        if plan.action == "attach":
+            self._attach(stream)
+        if plan.action not in ("copy", "encode"):
+            return
+        track: Track
+        if plan.action == "copy":
+            track = Copy(stream, self._target)
+        elif isinstance(stream, AudioStream):
+            track = SoundEncoder(stream, self._target, plan.encoder)
         else:
-            self._add_copy(stream, name)
+            track = SubtitleEncoder(stream, self._target, plan.encoder)
+        track.stream.metadata.update(kept_tags(stream.metadata))
+        track.stream.disposition = stream.disposition
+        self._tracks[stream.index] = track
 
     def start(self) -> None:
         """Begin reading; to be called after the last `add`."""
-        if self._copies:
-            copied = [self._source.streams[index] for index in self._copies]
-            self._packets = self._source.demux(copied)
+        if self._tracks:
+            carried = [self._source.streams[index] for index in self._tracks]
+            self._packets = self._source.demux(carried)
         self._advance()
 
     def copy_until(self, seconds: Fraction | None) -> None:
-        """Copy what belongs before `seconds`; everything that is left if None."""
+        """Carry over what belongs before `seconds`; everything that is left if None."""
         while self._waiting is not None:
             time_base = as_fraction(self._waiting.time_base)
             assert time_base is not None
@@ -90,9 +121,16 @@ class Passthrough:
                 and decode_ticks * time_base > seconds
             ):
                 return
-            self._waiting.stream = self._copies[self._waiting.stream_index]
-            self._target.mux(self._waiting)
+            self._mux(self._tracks[self._waiting.stream_index].encode(self._waiting))
             self._advance()
+        if seconds is None:
+            for track in self._tracks.values():
+                self._mux(track.finish())
+
+    def _mux(self, packets: Iterable[AnyPacket]) -> None:
+        with damage_is_an_input_error(self._info.path):
+            ready = list(packets)
+        self._target.mux(ready)
 
     def _advance(self) -> None:
         """Fetch the next packet, with its times moved to the clock of the frames."""
@@ -109,28 +147,17 @@ class Passthrough:
             packet.pts = None if packet.pts is None else packet.pts - shift
             packet.dts = None if packet.dts is None else packet.dts - shift
 
-    def _add_copy(self, stream: Stream, name: str) -> None:
-        container = self._target.format.name
-        try:
-            copy = self._target.add_stream_from_template(stream, opaque=True)
-        except ValueError as error:
-            if stream.type == "audio":
-                raise OutputError(
-                    f"{name} does not fit into {container}: {self._info.path}",
-                    hint="Choose an output name that ends in .mkv, which holds nearly everything",
-                ) from error
-            self.notes.append(f"{name} is dropped: {container} cannot hold it.")
-            return
-        copy.metadata.update(kept_tags(stream.metadata))
-        copy.disposition = stream.disposition
-        self._copies[stream.index] = copy
-
-    def _add_attachment(self, stream: AttachmentStream, name: str) -> None:
-        if self._target.format.name != "matroska":
-            self.notes.append(f"{name} is dropped: only .mkv holds attachments.")
-            return
+    def _attach(self, stream: Stream) -> None:
+        """A file within the file; Matroska has covers as such, too."""
+        if isinstance(stream, AttachmentStream):
+            name, kind, data = f"attachment-{stream.index}", stream.mimetype, stream.data
+        else:
+            name, kind = COVERS.get(stream.name or "", (f"cover-{stream.index}", ""))
+            with open_input(self._info.path) as container:
+                data = next(bytes(p) for p in container.demux(container.streams[stream.index]))
+        tags = stream.metadata
         self._target.add_attachment(
-            readable(stream.metadata.get("filename", f"attachment-{stream.index}")),
-            readable(stream.mimetype or "application/octet-stream"),
-            stream.data,
+            readable(tags.get("filename", name)),
+            readable(tags.get("mimetype", kind or "application/octet-stream")),
+            data,
         )

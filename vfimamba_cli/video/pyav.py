@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import av
 from av.container import Container, InputContainer, OutputContainer
+from av.packet import Packet
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Stream
 from av.video.frame import VideoFrame
 
 TAG_BYTES: dict[str, Any] = (
@@ -16,6 +18,9 @@ TAG_BYTES: dict[str, Any] = (
 )
 """Keeps tags that are no UTF-8 byte for byte from input to output: what version 18 must be told
 when it opens a file, and 19 always does."""
+
+AnyPacket: TypeAlias = "Packet[Stream]"
+"""Of any kind of stream; the class takes a kind in its annotations only."""
 
 
 class Rational(Protocol):

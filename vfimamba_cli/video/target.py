@@ -7,23 +7,7 @@ from os import getpid
 from pathlib import Path
 
 from vfimamba_cli.errors import OutputError
-
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-"""File name extension -> FFmpeg's name of the container."""
-
-
-def container_for(path: Path) -> str:
-    """The container that the file name asks for.
-
-    Raises:
-        OutputError: if its extension is not known.
-    """
-    if path.suffix.lower() not in CONTAINERS:
-        raise OutputError(
-            f"No container is known for the extension {path.suffix or '(none)'!r}: {path}",
-            hint=f"Use one of {', '.join(CONTAINERS)}",
-        )
-    return CONTAINERS[path.suffix.lower()]
+from vfimamba_cli.video.containers import container_for
 
 
 def check_target(path: Path, source: Path, *, overwrite: bool) -> None:

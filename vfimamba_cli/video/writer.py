@@ -10,23 +10,26 @@ from typing import Self
 
 import av
 from av.container import InputContainer, OutputContainer
+from av.video.frame import VideoFrame
 
 from vfimamba_cli.errors import OutputError
 from vfimamba_cli.frame import Frame
+from vfimamba_cli.video.codecs import choose_encoder
+from vfimamba_cli.video.containers import container_for
 from vfimamba_cli.video.encoder import (
     add_video_stream,
-    choose_encoder,
     encodable,
     encoded_color,
     encoded_format,
 )
-from vfimamba_cli.video.hdr import hdr_options
 from vfimamba_cli.video.info import VideoInfo
+from vfimamba_cli.video.losses import losses_of_the_file
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.passthrough import Passthrough, kept_tags
 from vfimamba_cli.video.probe import open_input
 from vfimamba_cli.video.pyav import open_for_writing
-from vfimamba_cli.video.target import check_target, container_for, part_file
+from vfimamba_cli.video.streams import plan_streams
+from vfimamba_cli.video.target import check_target, part_file
 from vfimamba_cli.video.timeline import Timing
 from vfimamba_cli.video.verify import count_streams, verify_video
 
@@ -37,18 +40,17 @@ MIN_MOVIE_TIMESCALE = 90_000
 """Sound starts at a whole tick of the movie, so these must be short."""
 
 FALLBACK_TIME_BASE = Fraction(1, 1_000_000)
-MATROSKA_TICK = Fraction(1, 1000)
 
 
 class VideoWriter:
-    """Encodes frames and copies all other streams from the source.
+    """Encodes frames and carries over all other streams from the source.
 
     Use it as a context manager. The file appears under its name only when the block has ended
     without an error and the result was read back and found right.
 
     Args:
         path: of the output; its extension chooses the container.
-        info: of the source, whose file is opened again for the streams to be copied.
+        info: of the source, whose file is opened again for the streams to be carried over.
         timing: when frames will be shown, and where the rest of the source belongs.
         options: how to write.
 
@@ -56,7 +58,11 @@ class VideoWriter:
         encoder: which was chosen, with its settings.
         color: that frames must have, the source's wherever the encoder takes it.
         pixel_format: FFmpeg's name of what the encoder is given.
-        notes: sentences to tell the user: what could not be carried over. Complete on entering.
+        notes: sentences to tell the user: what could not be carried over as it was.
+
+    Raises:
+        OptionError, OutputError: at once, if the options do not go with the source, the container
+            or this machine; on entering, if the file cannot be written there.
     """
 
     def __init__(
@@ -71,19 +77,40 @@ class VideoWriter:
         self.info = info
         self.timing = timing
         self.options = options
+        self.container = container_for(self.path)
         self.encoder = choose_encoder(
-            info,
-            container_for(self.path),
-            options=options,
-            variable_rate=timing.variable_rate,
+            info, self.container, options=options, variable_rate=timing.variable_rate
         )
         self.color = encoded_color(self.encoder.name, info)
         self.pixel_format = encoded_format(self.encoder.name, self.color)
         self.rate = timing.rate.limit_denominator(100_000)
         self.time_base = timing.time_base
-        self.notes: list[str] = []
+        self.notes = self._plan()
         self._span: tuple[Fraction, Fraction] | None = None
         self._count = 0
+        self._durations: dict[int | None, int] = {}
+
+    def _plan(self) -> list[str]:
+        """Decide what becomes of everything in the source, and say so."""
+        with open_input(self.info.path) as source:
+            self._plans = plan_streams(source, self.info, self.container)
+            losses = losses_of_the_file(source, self.info, self.container, self.encoder, self.color)
+        losses = [plan.loss for plan in self._plans if plan.loss] + losses
+        if losses and self.options.strict:
+            raise OutputError(
+                f"{self.container.title} cannot hold all of {self.info.path}: {' '.join(losses)}",
+                hint="Choose an output name that ends in .mkv, which holds nearly everything, or "
+                "leave out --strict",
+            )
+        if self.time_base.denominator > MAX_TIMESCALE:
+            self.time_base = FALLBACK_TIME_BASE
+            losses.append("Frame times are rounded to a microsecond.")
+        if self.info.rate_assumed:
+            losses.append(
+                f"The source holds no frame times: {float(self.info.rate):.6g} frames per second "
+                "are assumed."
+            )
+        return losses
 
     def __enter__(self) -> Self:
         check_target(self.path, self.info.path, overwrite=self.options.overwrite)
@@ -109,23 +136,31 @@ class VideoWriter:
         self._check_tick(frame)
         with failure_is_an_output_error(self.path):
             picture = encodable(frame, self.encoder.name, self.time_base)
-            self._container.mux(self._stream.encode(picture))
+            self._durations[picture.pts] = picture.duration
+            self._encode(picture)
             self._passthrough.copy_until(frame.pts_seconds)
         start = self._span[0] if self._span else frame.pts_seconds
         self._span = (start, frame.end_seconds)
         self._count += 1
 
+    def _encode(self, picture: VideoFrame | None) -> None:
+        """Put a picture into the file, or all that are left; SVT-AV1 drops their durations."""
+        for packet in self._stream.encode(picture):
+            packet.duration = self._durations.pop(packet.pts, packet.duration or 0)
+            self._container.mux(packet)
+
     def _check_tick(self, frame: Frame) -> None:
         """See that the container's ticks tell the frame's time from its end."""
-        matroska = self._container.format.name == "matroska"
-        tick = MATROSKA_TICK if matroska else self.time_base
+        tick = self.container.tick_seconds or self.time_base
         if round(frame.pts_seconds / tick) < round(frame.end_seconds / tick):
             return
         raise OutputError(
-            f"{'Matroska' if matroska else 'MP4'} cannot hold the frame at "
-            f"{float(frame.pts_seconds)} s, which lasts {float(frame.duration_seconds) * 1000} ms; "
-            f"its times are whole {'milliseconds' if matroska else 'microseconds'}: {self.path}",
-            hint="Choose an output name that ends in .mp4" if matroska else "Use a smaller factor",
+            f"{self.container.title} cannot hold the frame at {float(frame.pts_seconds)} s, which "
+            f"lasts {float(frame.duration_seconds) * 1000} ms; its times are whole multiples of "
+            f"{float(tick) * 1000:g} ms: {self.path}",
+            hint="Choose an output name that ends in .mp4"
+            if self.container.tick_seconds
+            else "Use a smaller factor",
         )
 
     @contextmanager
@@ -140,27 +175,24 @@ class VideoWriter:
                 self._passthrough = Passthrough(
                     source, self._container, self.info, self.timing.time_map
                 )
-                self._plan_streams(source)
+                self._add_streams(source)
                 self._write_header()
                 self._passthrough.start()
                 yield
-                self._container.mux(self._stream.encode(None))
+                self._encode(None)
                 self._passthrough.copy_until(None)
                 streams = count_streams(self._container)
             self._verify(part, streams)
 
     def _open(self, part: Path) -> OutputContainer:
-        if self.time_base.denominator > MAX_TIMESCALE:
-            self.time_base = FALLBACK_TIME_BASE
-            self.notes.append("Frame times are rounded to a microsecond.")
-        name = container_for(self.path)
-        options = mp4_timescales(self.time_base.denominator) if name != "matroska" else {}
+        name = self.container.name
+        options = mp4_timescales(self.time_base.denominator) if name in ("mp4", "mov") else {}
         return open_for_writing(part, container=name, options=options)
 
-    def _plan_streams(self, source: InputContainer) -> None:
+    def _add_streams(self, source: InputContainer) -> None:
         """Add all streams in the order of the source, and everything that hangs on the file."""
-        for stream in source.streams:
-            if stream.index == self.info.video_index:
+        for stream, plan in zip(source.streams, self._plans, strict=True):
+            if plan.action == "interpolate":
                 self._stream = add_video_stream(
                     self._container,
                     self.encoder,
@@ -172,29 +204,27 @@ class VideoWriter:
                 self._stream.metadata.update(kept_tags(stream.metadata))
                 self._stream.disposition = stream.disposition
             else:
-                self._passthrough.add(stream)
+                self._passthrough.add(stream, plan)
         self._container.metadata.update(kept_tags(source.metadata))
-        self._container.set_chapters(source.chapters())
-        self.notes += self._passthrough.notes
-        if self.info.rate_assumed:
-            self.notes.append(
-                f"The source holds no frame times: {float(self.info.rate):.6g} frames per second "
-                "are assumed."
-            )
-        lost = list(self.info.side_data)
-        if str(self.info.hdr) and not hdr_options(self.encoder.name, self.info.hdr):
-            lost.insert(0, str(self.info.hdr))
-        if lost:
-            self.notes.append(f"Not carried over: {', '.join(lost)}.")
+        if self.container.chapters:
+            self._container.set_chapters(source.chapters())
 
     def _write_header(self) -> None:
-        """Some containers say only now that they cannot hold a stream."""
+        """Open the encoder, which says only now that it cannot; so do some containers."""
+        try:
+            self._stream.codec_context.open(strict=False)
+        except (av.FFmpegError, OSError) as error:
+            raise OutputError(
+                f"The encoder cannot be started ({error.strerror}): {self.encoder}: {self.path}",
+                hint="Leave out --encoder-opt, or try another --codec",
+            ) from error
         try:
             self._container.start_encoding()
         except av.FFmpegError as error:
             codecs = ", ".join(stream.codec for stream in self.info.streams)
             raise OutputError(
-                f"{self.path.suffix} cannot hold all streams of the source ({codecs}): {self.path}",
+                f"{self.container.title} cannot hold all streams of the source together "
+                f"({codecs}): {self.path}",
                 hint="Choose an output name that ends in .mkv, which holds nearly everything",
             ) from error
 

@@ -1,0 +1,64 @@
+"""What of a whole file, beside its streams, another cannot hold."""
+
+from av.container import InputContainer
+
+from vfimamba_cli.frame import ColorSpec, ColorTags
+from vfimamba_cli.video.closest import SAMPLES
+from vfimamba_cli.video.containers import Container
+from vfimamba_cli.video.encoder import Encoder
+from vfimamba_cli.video.hdr import hdr_options
+from vfimamba_cli.video.info import VideoInfo
+
+SAY_THEIR_PIXEL_SHAPE = {"h264", "hevc", "mpeg2video"}
+SAY_THEIR_COLOR = {*SAY_THEIR_PIXEL_SHAPE, "av1", "prores"}
+
+
+def losses_of_the_file(
+    source: InputContainer,
+    info: VideoInfo,
+    container: Container,
+    encoder: Encoder,
+    color: ColorSpec,
+) -> list[str]:
+    """A sentence for each thing that is left out: of the pictures, which become `color`, and
+    chapters, rotation, pixel shape, side data.
+    """
+    losses = [
+        f"The pictures lose {what}: {encoder.name} does not take it."
+        for what in losses_of_color(info.color, color)
+    ]
+    if source.chapters() and not container.chapters:
+        losses.append(f"The chapters are dropped: {container.title} cannot hold them.")
+    if info.display_matrix is not None and not container.rotation:
+        losses.append(
+            f"The rotation by {info.rotation} degrees is dropped: {container.title} cannot hold it."
+        )
+    shape = info.sample_aspect_ratio
+    said = container.pixel_shape or encoder.family in SAY_THEIR_PIXEL_SHAPE
+    if shape is not None and shape != 1 and not said:
+        losses.append(
+            f"The shape of the pixels, {shape.numerator}:{shape.denominator}, is dropped: "
+            f"{encoder.family} in {container.title} does not hold it."
+        )
+    if color.tags != ColorTags() and not (container.color or encoder.family in SAY_THEIR_COLOR):
+        losses.append(
+            f"The color tags are dropped: {encoder.family} in {container.title} does not hold them."
+        )
+    lost = list(info.side_data)
+    if str(info.hdr) and not hdr_options(encoder.name, info.hdr):
+        lost.insert(0, str(info.hdr))
+    if lost:
+        losses.append(f"Not carried over: {', '.join(lost)}.")
+    return losses
+
+
+def losses_of_color(before: ColorSpec, after: ColorSpec) -> list[str]:
+    """What pictures of the color `before` do not have any more in the color `after`."""
+    lost = []
+    if before.alpha and not after.alpha:
+        lost.append("their alpha")
+    if before.bit_depth > after.bit_depth:
+        lost.append(f"{before.bit_depth - after.bit_depth} of {before.bit_depth} bits")
+    if SAMPLES[before.subsampling] > SAMPLES[after.subsampling]:
+        lost.append(f"chroma, {before.subsampling} to {after.subsampling}")
+    return lost
