@@ -75,6 +75,7 @@ def make_clip(
     sar=None,
     rotation=None,
     metadata=None,
+    keyframes=250,
 ):
     """Write a pan over a texture, with a second of sound or as much as there are pictures.
 
@@ -86,6 +87,7 @@ def make_clip(
         ticks: time of each frame, and at last the end, in `time_base`; evenly at `rate` if None.
         speed: of the pan, in pixels per frame.
         rotation: of the display matrix, in degrees.
+        keyframes: frames from one to the next.
     """
     rate = Fraction(rate)
     time_base = time_base or 1 / rate
@@ -105,7 +107,12 @@ def make_clip(
                 "libx264",
                 rate,
                 # MP4 keeps the duration of the last picture only if that is decoded last.
-                options={"crf": "8", "preset": "ultrafast", "bf": "0" if uneven else "2"},
+                options={
+                    "crf": "8",
+                    "preset": "ultrafast",
+                    "bf": "0" if uneven else "2",
+                    "g": str(keyframes),
+                },
                 width=size[0],
                 height=size[1],
                 pix_fmt=pix_fmt,
@@ -161,6 +168,11 @@ def read_frames(path):
     """All pictures of the first video stream, decoded by the library alone."""
     with av.open(str(path)) as container:
         return list(container.decode(video=0))
+
+
+def same_planes(first, second):
+    """Whether two frames are the same picture, bit for bit."""
+    return all(np.array_equal(a, b) for a, b in zip(first.planes, second.planes, strict=True))
 
 
 def audio_packets_hash(path):

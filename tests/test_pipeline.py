@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from tests.clips import audio_packets_hash, even_times, make_clip, pan_planes, read_frames
+from tests.video.test_parts import woven
 from vfimamba_cli.engine.interpolator import Interpolator
 from vfimamba_cli.engine.transfer import DirectTransfer
-from vfimamba_cli.errors import OptionError, OutputError
+from vfimamba_cli.errors import InputError, OptionError, OutputError
 from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.model.config import TINY
 from vfimamba_cli.model.registry import ModelSpec
@@ -22,7 +23,7 @@ from vfimamba_cli.pipeline import (
     interpolate_video,
 )
 from vfimamba_cli.pipeline.frames import FrameMaker
-from vfimamba_cli.pipeline.options import EngineOptions, TimeOptions
+from vfimamba_cli.pipeline.options import EngineOptions, PictureOptions, TimeOptions
 from vfimamba_cli.pipeline.report import Report, Watch
 from vfimamba_cli.video.cuts import changes
 from vfimamba_cli.video.reader import VideoReader
@@ -155,6 +156,64 @@ class OneSlot:
         return end
 
 
+def converted(tmp_path, *, pictures=PictureOptions(), frames=24, **time):
+    """A clip of 24 fps after its way through the pipeline: what is known of it, and its frames."""
+    make_clip(tmp_path / "in.mp4", frames=frames, size=(64, 48), audio=False)
+    options = {"time": TimeOptions(**time), "pictures": pictures, "engine": TINY_CPU}
+    interpolate_video(tmp_path / "in.mp4", tmp_path / "out.mp4", **options)
+    return frames_of(tmp_path / "out.mp4")
+
+
+def test_a_constant_rate_replaces_that_of_the_source(tmp_path):
+    info, frames = converted(tmp_path, frames=5, fps=Fraction(60000, 1001))
+    assert [f.pts_seconds for f in frames] == [i * Fraction(1001, 60000) for i in range(12)]
+    assert info.duration_seconds == 12 * Fraction(1001, 60000)
+
+
+def test_a_lower_rate_takes_source_frames_where_it_meets_them(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=6, size=(64, 48), audio=False)
+    report = interpolate_video(
+        tmp_path / "in.mp4", tmp_path / "out.mp4", time=TimeOptions(fps=12), engine=TINY_CPU
+    )
+    assert report.frames == Counter(source=3)
+
+
+def test_slow_motion_lasts_longer_at_the_rate_of_the_source(tmp_path):
+    info, frames = converted(tmp_path, frames=4, slowmo=Fraction(5, 2))
+    assert [f.pts_seconds for f in frames] == [Fraction(i, 24) for i in range(10)]
+    assert info.duration_seconds == Fraction(5, 2) * Fraction(4, 24)
+
+
+def test_slow_motion_at_a_rate_of_its_own(tmp_path):
+    info, frames = converted(tmp_path, frames=4, slowmo=3, fps=30)
+    assert len(frames) == 15
+    assert info.duration_seconds == Fraction(1, 2)
+
+
+def test_only_the_frames_from_start_to_end_are_written(tmp_path):
+    info, frames = converted(tmp_path, start_seconds=Fraction(1, 4), end_seconds=Fraction(1, 2))
+    assert [f.pts_seconds for f in frames] == [Fraction(i, 48) for i in range(12)]
+    assert info.duration_seconds == Fraction(1, 4)
+
+
+def test_without_the_tail_the_video_ends_with_the_last_source_frame(tmp_path):
+    info, frames = converted(tmp_path, frames=4, tail="drop")
+    assert len(frames) == 7
+    assert info.duration_seconds == Fraction(7, 48)
+
+
+def test_an_interlaced_video_is_refused_unless_it_is_to_be_made_whole(tmp_path):
+    woven(tmp_path / "in.mp4", 3)
+    paths = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    with pytest.raises(InputError, match=r"interlaced.*in\.mp4") as caught:
+        interpolate_video(*paths, engine=TINY_CPU)
+    assert "--deinterlace" in caught.value.hint
+    interpolate_video(*paths, engine=TINY_CPU, pictures=PictureOptions(deinterlace=True))
+    info, frames = frames_of(tmp_path / "out.mp4")
+    assert len(frames) == 6
+    assert not info.interlaced
+
+
 def test_what_was_chosen_is_announced(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=2, size=(64, 48))
     said = []
@@ -200,6 +259,9 @@ def test_the_output_is_looked_at_before_any_model_is_loaded(tmp_path, monkeypatc
         ({"factor": 1}, "must be more than 1, got 1"),
         ({"fps": 0}, "must be positive, got 0"),
         ({"fps": 60, "factor": 2}, "exclude each other"),
+        ({"slowmo": Fraction(1, 2)}, "must be more than 1, got 1/2"),
+        ({"start_seconds": 3, "end_seconds": 2}, "between 3 s and 2 s"),
+        ({"start_seconds": -1}, "between -1 s and the end"),
     ],
 )
 def test_a_rate_that_makes_no_sense_is_refused(options, message):

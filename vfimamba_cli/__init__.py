@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from vfimamba_cli.engine.interpolator import Interpolator
     from vfimamba_cli.errors import VfimambaError
     from vfimamba_cli.pipeline import interpolate_video
-    from vfimamba_cli.pipeline.options import EngineOptions, TimeOptions
+    from vfimamba_cli.pipeline.options import EngineOptions, PictureOptions, TimeOptions
     from vfimamba_cli.video.options import WriteOptions
 
 __all__ = [
     "EngineOptions",
     "Interpolator",
+    "PictureOptions",
     "TimeOptions",
     "VfimambaError",
     "WriteOptions",
@@ -28,6 +29,7 @@ __all__ = [
 _HOMES = {
     "EngineOptions": "vfimamba_cli.pipeline.options",
     "Interpolator": "vfimamba_cli.engine.interpolator",
+    "PictureOptions": "vfimamba_cli.pipeline.options",
     "TimeOptions": "vfimamba_cli.pipeline.options",
     "VfimambaError": "vfimamba_cli.errors",
     "WriteOptions": "vfimamba_cli.video.options",

@@ -13,8 +13,8 @@ import vfimamba_cli
 from vfimamba_cli.cli.app import app, main
 
 OPTIONS = {
-    "interpolate": "output factor fps tail model device scan flow-scale tile codec crf preset "
-    "encoder-opt strict yes",
+    "interpolate": "output factor fps slowmo start end tail deinterlace model device scan "
+    "flow-scale tile codec crf preset encoder-opt strict yes",
     "train": "data stage photos val model out steps minutes batch crop lr init resume device "
     "scan seed",
     "bench": "dataset speed end-to-end scan cost data model size dtype flow-scale tile runs device "

@@ -23,7 +23,7 @@ def double(source, target, *, factor=2, **options):
     """Write every frame of `source` `factor` times; the times it should have, and the writer."""
     times = []
     with VideoReader(source) as reader:
-        timeline = MultiplyRate(Fraction(factor), reader.info.times)
+        timeline = MultiplyRate(Fraction(factor), reader.info.times())
         with VideoWriter(
             target,
             info=reader.info,
@@ -40,7 +40,7 @@ def double(source, target, *, factor=2, **options):
 
 
 def unchanged(info):
-    return MultiplyRate(Fraction(1), info.times).timing()
+    return MultiplyRate(Fraction(1), info.times()).timing()
 
 
 def read(path):

@@ -1,6 +1,6 @@
 """`vfimamba interpolate in.mp4 --factor 4 -o out.mp4`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -38,9 +38,20 @@ def interpolate(
         str | None,
         typer.Option(help="A constant rate instead, lower ones too: 60, 59.94 or 24000/1001"),
     ] = None,
+    slowmo: Annotated[
+        str | None,
+        typer.Option(help="Times as long, with as many frames per second as IN: 4, 2.5 or 5/2"),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Write only from here on: 90, 1:30 or 0:01:30.5")
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="Write only up to here, likewise")] = None,
     tail: Annotated[
         str, typer.Option(help="hold or drop: what comes after the last source frame")
     ] = "hold",
+    deinterlace: Annotated[
+        bool, typer.Option("--deinterlace", help="Make whole pictures of interlaced ones")
+    ] = False,
     model: Annotated[
         str,
         typer.Option(help="Name from `vfimamba weights list`, a .safetensors file, or a Hub ID"),
@@ -85,9 +96,11 @@ def interpolate(
         from vfimamba_cli.pipeline import interpolate_video  # torch and av load here
         from vfimamba_cli.pipeline.options import (
             EngineOptions,
+            PictureOptions,
             TimeOptions,
             parse_rate,
             parse_ratio,
+            parse_seconds,
         )
         from vfimamba_cli.video.encoder_options import parse_options
         from vfimamba_cli.video.options import WriteOptions
@@ -96,10 +109,14 @@ def interpolate(
             source,
             output,
             time=TimeOptions(
-                factor=None if factor is None else parse_ratio(factor, "--factor"),
-                fps=None if fps is None else parse_rate(fps, "--fps"),
+                factor=given(parse_ratio, factor, "--factor"),
+                fps=given(parse_rate, fps, "--fps"),
+                slowmo=given(parse_ratio, slowmo, "--slowmo"),
+                start_seconds=given(parse_seconds, start, "--start"),
+                end_seconds=given(parse_seconds, end, "--end"),
                 tail=one_of(tail, TAILS, "--tail"),
             ),
+            pictures=PictureOptions(deinterlace=deinterlace),
             engine=EngineOptions(
                 model=model,
                 device=device,
@@ -119,6 +136,11 @@ def interpolate(
             progress=True,
         )
         typer.echo(report.summary())
+
+
+def given(parse: Callable[[str, str], T], text: str | None, option: str) -> T | None:
+    """What `text` stands for, if there is any."""
+    return None if text is None else parse(text, option)
 
 
 def one_of(word: str, allowed: Mapping[str, T], option: str) -> T:

@@ -9,9 +9,10 @@ from tqdm import tqdm
 
 from vfimamba_cli.checkpoint.load import load_model
 from vfimamba_cli.engine.interpolator import Interpolator
+from vfimamba_cli.errors import InputError
 from vfimamba_cli.frame import Frame
 from vfimamba_cli.pipeline.frames import FrameMaker
-from vfimamba_cli.pipeline.options import EngineOptions, TimeOptions
+from vfimamba_cli.pipeline.options import EngineOptions, PictureOptions, TimeOptions
 from vfimamba_cli.pipeline.plan import Plan
 from vfimamba_cli.pipeline.report import Report, Watch
 from vfimamba_cli.video.containers import CONTAINERS
@@ -21,6 +22,7 @@ from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.prefetch import prefetch, write_behind
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.target import check_target
+from vfimamba_cli.video.timeline import TimeMap
 from vfimamba_cli.video.writer import VideoWriter
 
 AHEAD = 4
@@ -32,6 +34,7 @@ def interpolate_video(
     output: str | Path | None = None,
     *,
     time: TimeOptions = TimeOptions(),
+    pictures: PictureOptions = PictureOptions(),
     engine: EngineOptions = EngineOptions(),
     writing: WriteOptions = WriteOptions(),
     announce: Callable[[str], None] = lambda _: None,
@@ -47,6 +50,7 @@ def interpolate_video(
         source: video to read.
         output: video to write, its kind by its extension; `default_output` if none.
         time: which frames are made.
+        pictures: how the source's are taken.
         engine: what makes them.
         writing: how they are written.
         announce: called with one line per thing that was decided.
@@ -56,7 +60,13 @@ def interpolate_video(
         VfimambaError: one of its children, naming what is wrong and what to do. Nothing is left
             under the name of `output` then, unless it was there before.
     """
-    with VideoReader(source) as reader:
+    with VideoReader(
+        source,
+        start_seconds=time.start_seconds,
+        end_seconds=time.end_seconds,
+        deinterlace=pictures.deinterlace,
+    ) as reader:
+        check_whole_pictures(reader.info, pictures)
         if output is not None:  # before any work, and any download
             check_target(Path(output), Path(source), overwrite=writing.overwrite)
         plan = Plan.of(reader.info, time)
@@ -76,7 +86,8 @@ def interpolate_video(
             with tqdm(
                 total=plan.frame_count, unit="frame", disable=None if progress else True
             ) as bar:
-                watch = pump(reader.frames(), maker, writer.write, bar.update)
+                source_frames = on_clock(reader.frames(), plan.timing.time_map)
+                watch = pump(source_frames, maker, writer.write, bar.update)
         return watch.report(maker, reader.info, plan.timing.rate, output=target)
 
 
@@ -99,6 +110,21 @@ def discard_frames(
         maker = FrameMaker(engine, plan.timeline)
         watch = pump(islice(reader.frames(), limit), maker, lambda _: None, lambda: None)
         return watch.report(maker, reader.info, plan.timing.rate)
+
+
+def check_whole_pictures(info: VideoInfo, pictures: PictureOptions) -> None:
+    """Raises InputError where a picture is two, taken one after the other, line by line."""
+    if info.interlaced and not pictures.deinterlace:
+        raise InputError(
+            f"The video is interlaced, every picture is two of different times: {info.path}",
+            hint="Pass --deinterlace to make whole pictures of them first",
+        )
+
+
+def on_clock(frames: Iterable[Frame], time_map: TimeMap) -> Iterator[Frame]:
+    """`frames` at their times in the output."""
+    for frame in frames:
+        yield frame.at(time_map(frame.pts_seconds), frame.duration_seconds * time_map.scale)
 
 
 def pump(
@@ -138,8 +164,6 @@ def choices(engine: Interpolator, info: VideoInfo) -> Iterator[str]:
     precision = str(engine.dtype).removeprefix("torch.")
     yield f"model: {engine.spec.name}, {precision} on {engine.device}, scan {engine.backend.name}"
     yield f"motion: found at {options.flow_scale:g} of {info.width}x{info.height}, {times(engine)}"
-    if info.interlaced:
-        yield "interlaced: two fields are taken for one picture; deinterlace the source first"
 
 
 def times(engine: Interpolator) -> str:

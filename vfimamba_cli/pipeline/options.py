@@ -17,13 +17,20 @@ class TimeOptions:
     """Which frames are made.
 
     Attributes:
-        factor: times as many frames per second; any ratio above 1. 2 if neither this nor `fps`.
+        factor: times as many frames; any ratio above 1. If neither this nor `fps`, as many as
+            `slowmo` asks for at the source's rate, or 2.
         fps: frames per second of an exact constant rate instead.
+        slowmo: times as long, sound and subtitles too.
+        start_seconds, end_seconds: after the first picture: frames that appear from the one on
+            and before the other, and what is heard meanwhile, are all that is written.
         tail: what happens after the last source frame.
     """
 
     factor: Fraction | int | None = None
     fps: Fraction | int | None = None
+    slowmo: Fraction | int | None = None
+    start_seconds: Fraction | int | None = None
+    end_seconds: Fraction | int | None = None
     tail: Tail = "hold"
 
     def __post_init__(self) -> None:
@@ -32,15 +39,34 @@ class TimeOptions:
                 "--factor and --fps exclude each other",
                 hint="--factor multiplies the source's rate, --fps sets a constant one",
             )
-        if self.factor is not None and self.factor <= 1:
-            raise OptionError(
-                f"The factor must be more than 1, got {self.factor}",
-                hint="Try --factor 2; --fps takes a rate below the source's too",
-            )
+        for name, value in (("factor", self.factor), ("slow-motion factor", self.slowmo)):
+            if value is not None and value <= 1:
+                raise OptionError(
+                    f"The {name} must be more than 1, got {value}",
+                    hint="Try 2; --fps takes a rate below the source's too",
+                )
         if self.fps is not None and self.fps <= 0:
             raise OptionError(
                 f"The frame rate must be positive, got {self.fps}", hint="Try --fps 60"
             )
+        start = self.start_seconds or 0
+        if start < 0 or (self.end_seconds is not None and self.end_seconds <= start):
+            end = "the end" if self.end_seconds is None else f"{float(self.end_seconds):g} s"
+            raise OptionError(
+                f"Nothing lies between {float(start):g} s and {end}",
+                hint="--start and --end count seconds from the first picture on",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureOptions:
+    """How pictures are taken.
+
+    Attributes:
+        deinterlace: make whole pictures of those that consist of two fields.
+    """
+
+    deinterlace: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +109,20 @@ def parse_rate(text: str, option: str) -> Fraction:
     decimals = len(text.strip().partition(".")[2])
     broadcast = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
     return broadcast if decimals >= 2 and round(broadcast, decimals) == rate else rate
+
+
+def parse_seconds(text: str, option: str) -> Fraction:
+    """`90`, `1:30` or `0:01:30.5`, exactly.
+
+    Raises:
+        OptionError: for anything else, naming the option.
+    """
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text.strip()):
+        raise OptionError(
+            f"{option} takes a time, not {text!r}",
+            hint=f"Like this: {option} 90, {option} 1:30 or {option} 0:01:30.5",
+        )
+    seconds = Fraction(0)
+    for part in text.strip().split(":"):
+        seconds = 60 * seconds + Fraction(part)
+    return seconds

@@ -1,12 +1,19 @@
 """What is to come out, known before the first frame is decoded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Self
 
 from vfimamba_cli.pipeline.options import TimeOptions
 from vfimamba_cli.video.info import VideoInfo
-from vfimamba_cli.video.timeline import ConstantRate, MultiplyRate, SourceTimes, Timeline, Timing
+from vfimamba_cli.video.timeline import (
+    ConstantRate,
+    MultiplyRate,
+    SourceTimes,
+    Timeline,
+    TimeMap,
+    Timing,
+)
 
 DEFAULT_FACTOR = Fraction(2)
 
@@ -27,13 +34,23 @@ class Plan:
 
     @classmethod
     def of(cls, info: VideoInfo, options: TimeOptions) -> Self:
-        """The plan for a video by what was asked."""
-        timeline = choose_timeline(info.times, options)
-        return cls(timeline=timeline, timing=timeline.timing(), frame_count=timeline.frame_count())
+        """The plan for a video, or the part of it that `info` describes, by what was asked."""
+        time_map = TimeMap(
+            start_seconds=None if options.start_seconds is None else info.start_seconds,
+            end_seconds=None if options.end_seconds is None else info.end_seconds,
+            scale=Fraction(options.slowmo or 1),
+        )
+        timeline = choose_timeline(info.times(time_map), options)
+        return cls(
+            timeline=timeline,
+            timing=replace(timeline.timing(), time_map=time_map),
+            frame_count=timeline.frame_count(),
+        )
 
 
 def choose_timeline(source: SourceTimes, options: TimeOptions) -> Timeline:
     """A multiple of the source's rate, or a constant one."""
     if options.fps is not None:
         return ConstantRate(Fraction(options.fps), source, options.tail)
-    return MultiplyRate(Fraction(options.factor or DEFAULT_FACTOR), source, options.tail)
+    factor = Fraction(options.factor or options.slowmo or DEFAULT_FACTOR)
+    return MultiplyRate(factor, source, options.tail)

@@ -9,7 +9,7 @@ from vfimamba_cli.frame import UNSPECIFIED, ChromaLocation, ColorSpec, ColorTags
 from vfimamba_cli.video.closest import FULL_RANGE, LIMITED_RANGE, assumed_matrix
 from vfimamba_cli.video.formats import FORMATS
 from vfimamba_cli.video.hdr import StaticHdr
-from vfimamba_cli.video.timeline import SourceTimes
+from vfimamba_cli.video.timeline import SourceTimes, TimeMap
 
 MATRICES: dict[int, Matrix] = {
     1: "bt709",
@@ -23,6 +23,9 @@ MATRICES: dict[int, Matrix] = {
 }
 """Matrix code points (ITU-T H.273) that a picture can be taken to R'G'B' and back with."""
 CENTERED_CHROMA = {"mjpeg", "mpeg1video", "h261", "h263"}
+
+HIDDEN_PICTURES = {"vp8", "vp9"}
+"""Codecs with packets that show nothing: other pictures refer to them."""
 
 STILL_PICTURES = {"png", "apng", "tiff", "bmp", "targa", "ppm", "pgm"}
 """Codecs whose grey is full range unless said otherwise."""
@@ -94,15 +97,27 @@ class VideoInfo:
     streams: tuple[StreamInfo, ...]
 
     @property
-    def times(self) -> SourceTimes:
+    def end_seconds(self) -> Fraction:
+        """When the last frame ends."""
+        return self.start_seconds + self.duration_seconds
+
+    @property
+    def count_exact(self) -> bool:
+        """Whether `frame_count` pictures will be decoded, neither more nor less.
+
+        A packet may hold one of a picture's two fields, or a picture that is not to be shown.
+        """
+        return not self.interlaced and self.codec not in HIDDEN_PICTURES
+
+    def times(self, time_map: TimeMap = TimeMap()) -> SourceTimes:
         """When the frames are shown."""
         return SourceTimes(
             count=self.frame_count,
-            first_seconds=self.start_seconds,
-            last_seconds=self.last_seconds,
-            end_seconds=self.start_seconds + self.duration_seconds,
-            tick_seconds=self.time_base,
-            rate=self.rate,
+            first_seconds=time_map(self.start_seconds),
+            last_seconds=time_map(self.last_seconds),
+            end_seconds=time_map(self.end_seconds),
+            tick_seconds=self.time_base * time_map.scale,
+            rate=self.rate / time_map.scale,
             variable_rate=self.variable_rate,
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from stat import S_ISDIR
@@ -209,4 +210,17 @@ def describe(
         side_data=side_data_names(first),
         video_index=stream.index,
         streams=tuple(describe_stream(other) for other in container.streams),
+    )
+
+
+def describe_part(info: VideoInfo, part: Scan) -> VideoInfo:
+    """`info`, of a part of the video only."""
+    start, end = (ticks * info.time_base - info.origin_seconds for ticks in (part.start, part.end))
+    return replace(
+        info,
+        start_seconds=start,
+        duration_seconds=end - start,
+        last_seconds=end - part.last_duration * info.time_base,
+        frame_count=part.frame_count,
+        variable_rate=part.varies(info.time_base),
     )

@@ -1,29 +1,29 @@
 """A video file as frames with exact times: decoded whole, or not at all."""
 
 from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain, takewhile
 from pathlib import Path
-from threading import Lock
 from types import TracebackType
 from typing import Self
 
 from av.video.frame import VideoFrame
 
-from vfimamba_cli.errors import InputError
+from vfimamba_cli.errors import InputError, OptionError
 from vfimamba_cli.frame import Frame
 from vfimamba_cli.video.completeness import cut_off
-from vfimamba_cli.video.decoder import decoder_for
+from vfimamba_cli.video.deinterlace import deinterlaced
 from vfimamba_cli.video.info import VideoInfo
+from vfimamba_cli.video.pictures import Pictures, Timed
 from vfimamba_cli.video.planes import read_planes
 from vfimamba_cli.video.probe import (
     damage_is_an_input_error,
     describe,
+    describe_part,
     open_input,
     pick_video_stream,
 )
-from vfimamba_cli.video.scan import scan_packets
-
-HIDDEN_PICTURES = {"vp8", "vp9"}
-"""Codecs with packets that show nothing: other pictures refer to them."""
+from vfimamba_cli.video.scan import Scan, scan_packets
 
 
 class VideoReader:
@@ -32,33 +32,49 @@ class VideoReader:
     Use it as a context manager; `info` is known inside. The whole file is read once, undecoded,
     before the first frame, so that a cut-off one is refused before any work is done on it.
 
+    Args:
+        path: of the file.
+        start_seconds, end_seconds: after the first picture. Only what appears from the one on and
+            before the other is decoded, and `info` describes that part.
+        deinterlace: make whole pictures of those that consist of two fields.
+
     Raises:
         InputError: on entering, if there is no such file, it is no video, it is cut off, or its
             pictures are of an unsupported kind.
+        OptionError: on entering, if there is nothing between start and end.
     """
 
     info: VideoInfo
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        start_seconds: Fraction | int | None = None,
+        end_seconds: Fraction | int | None = None,
+        deinterlace: bool = False,
+    ) -> None:
         self.path = Path(path)
-        self._in_use = Lock()
-        self._closed = False
+        self._limits = start_seconds, end_seconds
+        self._deinterlace = deinterlace
 
     def __enter__(self) -> Self:
         with open_input(self.path) as container, damage_is_an_input_error(self.path):
-            self._scan = scan_packets(container, pick_video_stream(container, self.path), self.path)
-        self._container = open_input(self.path)
+            scan = scan_packets(container, pick_video_stream(container, self.path), self.path)
+        self._opened = Pictures(self.path, scan)
         try:
-            self._stream = pick_video_stream(self._container, self.path)
-            self._stream.thread_type = "AUTO"  # type: ignore[assignment]  # av takes its name
-            self._decoded = self._decode()
-            first = next(self._decoded, None)
+            pictures = self._opened.all()
+            first = next(pictures, None)
             if first is None:
                 raise InputError(f"Not one picture could be decoded: {self.path}")
-            self._first = first
-            self.info = describe(self._container, self._stream, first, self._scan, self.path)
+            # Pictures before the first are none: they would refer to others before the file.
+            self._part = scan.part(Fraction(first[0] - scan.start), None) or scan
+            self.info = describe(
+                self._opened.container, self._opened.stream, first[1], self._part, self.path
+            )
+            self._pictures = self._choose_part(scan, chain((first,), pictures))
         except BaseException:
-            self._container.close()
+            self._opened.close()
             raise
         return self
 
@@ -68,9 +84,28 @@ class VideoReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._in_use:  # a thread that reads ahead may be decoding right now
-            self._closed = True
-            self._container.close()
+        self._opened.close()
+
+    def _choose_part(self, scan: Scan, pictures: Iterator[Timed]) -> Iterator[Timed]:
+        """The pictures to be shown; sets what is expected of them."""
+        start, end = (None if t is None else t / self.info.time_base for t in self._limits)
+        if start is not None or end is not None:
+            part = self._part.part(start, end) or self._nothing_there()
+            if part.start > self._part.start:
+                self._opened.close()
+                self._opened, pictures = Pictures.starting_at(self.path, scan, part.start)
+            pictures = takewhile(lambda picture: picture[0] < part.end, pictures)
+            self._part, self.info = part, describe_part(self.info, part)
+        return deinterlaced(pictures, self._opened.stream) if self._deinterlace else pictures
+
+    def _nothing_there(self) -> Scan:
+        start, end = self._limits
+        raise OptionError(
+            f"No frame lies between {float(start or 0):g} s and "
+            f"{'the end' if end is None else f'{float(end):g} s'} of the "
+            f"{float(self.info.duration_seconds):g} s of video: {self.path}",
+            hint="--start and --end count seconds from the first picture on",
+        )
 
     def frames(self) -> Iterator[Frame]:
         """All frames, strictly increasing in time. Can be walked once.
@@ -81,47 +116,26 @@ class VideoReader:
             InputError: where the file turns out to be damaged, or the pictures change their size
                 or format on the way.
         """
-        current, ticks = self._first, self._ticks(self._first, 0)
-        seen = [ticks]
-        for picture in self._decoded:
-            next_ticks = self._ticks(picture, len(seen))
-            gap = next_ticks - ticks
-            if gap <= 0:
-                raise InputError(
-                    f"Frame {len(seen)} does not come after the one before it "
-                    f"({self._seconds(next_ticks)} s after {self._seconds(ticks)} s): {self.path}",
-                    hint="Give it new times first: `ffmpeg -i IN -fps_mode vfr OUT`",
-                )
-            yield self._frame(current, ticks, gap)
-            seen.append(next_ticks)
-            current, ticks = picture, next_ticks
-        self._check_all_there(seen)
-        yield self._frame(current, ticks, self._scan.end - ticks)
+        seen: list[int] = []
+        current: VideoFrame | None = None
+        for ticks, picture in self._pictures:
+            if current is not None:
+                yield self._frame(current, seen[-1], self._gap(seen, ticks))
+            seen.append(ticks)
+            current = picture
+        self._check_all_there(seen, current)
+        assert current is not None
+        yield self._frame(current, seen[-1], self._part.end - seen[-1])
 
-    def _decode(self) -> Iterator[VideoFrame]:
-        packets = self._container.demux(self._stream)
-        decode = decoder_for(self._stream)
-        while True:
-            with self._in_use, damage_is_an_input_error(self.path):
-                packet = None if self._closed else next(packets, None)
-                if packet is None:
-                    return
-                pictures = decode(packet)
-            for picture in pictures:
-                if picture.is_corrupt:
-                    raise cut_off(self.path, "a decoded picture is incomplete")
-                yield picture
-
-    def _ticks(self, picture: VideoFrame, index: int) -> int:
-        """Time of the `index`-th picture, in ticks; counted where there is none.
-
-        AVI stores times of decoding, which a decoder that reorders hands out in the wrong order.
-        """
-        if picture.pts is None:
-            return index
-        if self._container.format.name == "avi" and index < len(self._scan.pts):
-            return self._scan.pts[index]
-        return picture.pts
+    def _gap(self, seen: list[int], ticks: int) -> int:
+        gap = ticks - seen[-1]
+        if gap <= 0:
+            raise InputError(
+                f"Frame {len(seen)} does not come after the one before it "
+                f"({self._seconds(ticks)} s after {self._seconds(seen[-1])} s): {self.path}",
+                hint="Give it new times first: `ffmpeg -i IN -fps_mode vfr OUT`",
+            )
+        return gap
 
     def _seconds(self, ticks: int) -> float:
         return float(ticks * self.info.time_base - self.info.origin_seconds)
@@ -144,13 +158,16 @@ class VideoReader:
             color=self.info.color,
         )
 
-    def _check_all_there(self, seen: list[int]) -> None:
+    def _check_all_there(self, seen: list[int], last: VideoFrame | None) -> None:
         """Every packet to be shown, from the first decoded picture on, must have given one."""
-        if self._first.pts is None:
-            missing = self._scan.packets - len(seen)
-        elif self.info.interlaced or self.info.codec in HIDDEN_PICTURES:
-            missing = int(self._scan.pts[-1] > seen[-1])
+        part = self._part
+        if last is None:
+            raise cut_off(self.path, f"{part.frame_count} pictures could not be decoded")
+        if last.pts is None:
+            missing = part.packets - len(seen)
+        elif not self.info.count_exact:
+            missing = int(part.pts[-1] > seen[-1])
         else:
-            missing = len({pts for pts in self._scan.pts if pts >= seen[0]}.difference(seen))
+            missing = len({pts for pts in part.pts if pts >= seen[0]}.difference(seen))
         if missing > 0:
             raise cut_off(self.path, f"{missing} pictures could not be decoded")

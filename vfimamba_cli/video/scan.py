@@ -44,6 +44,26 @@ class Scan:
     pts: tuple[int, ...]
     last_duration: int
 
+    def part(self, start: Fraction | None, end: Fraction | None) -> "Scan | None":
+        """Only the pictures that appear from `start` on and before `end`; None if there are none.
+
+        Args:
+            start, end: in ticks after the first picture; None for no limit.
+        """
+        all_pts = self.pts or range(self.packets)
+        first = self.start + (start or 0)
+        stop = self.end if end is None else self.start + end
+        kept = [index for index, pts in enumerate(all_pts) if first <= pts < stop]
+        if not kept:
+            return None
+        last = kept[-1]
+        following = all_pts[last + 1] if last + 1 < len(all_pts) else self.end
+        return Scan(
+            packets=len(kept),
+            pts=tuple(all_pts[kept[0] : last + 1]),
+            last_duration=following - all_pts[last],
+        )
+
     def varies(self, time_base: Fraction) -> bool:
         """Whether some picture lasts longer or shorter than most, by more than a millisecond."""
         gaps = [after - before for before, after in pairwise(self.pts)]
