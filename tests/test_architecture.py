@@ -18,7 +18,7 @@ MAY_IMPORT = {  # folder or module -> what it may import of ours
     "engine": {"model", "ops", "frame", "errors"},
     "video": {"frame", "errors"},
     "data": {"video", "frame", "errors"},
-    "train": {"model", "ops", "data", "checkpoint", "metrics", "errors"},
+    "train": {"model", "ops", "data", "video", "checkpoint", "metrics", "errors"},
     "bench": {
         "pipeline",
         "engine",

@@ -4,12 +4,14 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from tests.data.footage import panning, texture, write_clip, write_photo
 from vfimamba_cli.checkpoint.store import read_checkpoint
 from vfimamba_cli.cli.app import app
 from vfimamba_cli.cli.train import stop_on_signals
+from vfimamba_cli.model.vfimamba import VFIMamba
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_a_folder_of_clips_becomes_a_checkpoint(folders):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--steps", 1, "--stage", "curriculum"), 2, "Choose one of: clips"),
+        (("--steps", 1, "--stage", "everything"), 2, "Choose one of: vimeo, sequential, mixed"),
         ((), 2, "How long to train?"),
         (("--steps", 1, "--resume"), 2, "No run to resume"),
         (("--steps", 1, "--resume", "--init", "mine"), 2, "--init starts from those in mine"),
@@ -50,7 +52,7 @@ def test_a_folder_of_clips_becomes_a_checkpoint(folders):
         (("--steps", 1, "--device", "quantum"), 6, "No such kind of device: 'quantum'"),
         (("--steps", 1, "--scan", "fastest"), 2, "no scan backend"),
         (("--steps", 1, "--model", "tiny", "--photos", "nowhere"), 3, "No such folder: nowhere"),
-        (("--steps", 1, "--model", "tiny", "--val", "nowhere"), 3, "no such file: nowhere"),
+        (("--steps", 1, "--model", "tiny", "--val", "nowhere"), 3, "No such folder: nowhere"),
         (("--steps", 1, "--model", "tiny", "--init", "nowhere"), 5, "No such file: nowhere"),
     ],
 )
@@ -72,7 +74,7 @@ def test_a_run_is_not_resumed_on_other_footage(folders):
     assert train(folders, *small).exit_code == 0
     (folders / "clips" / "pan.mkv").rename(folders / "clips" / "other.mkv")
     write_clip(folders / "clips" / "pan.mkv", panning(np.random.default_rng(1), frames=4))
-    done = train(folders, *small, "--resume", "--photos", folders / "photos")
+    done = train(folders, *small, "--resume")
     assert done.exit_code == 2
     for found in ("clips was 1, now 2", "frames of clips was 6, now 10", "SHA-256 of file names"):
         assert found in done.stderr
@@ -94,6 +96,87 @@ def test_ctrl_c_while_decoding_ends_at_once(folders, monkeypatch):
     done = train(folders, "--steps", 1, "--model", "tiny", "--device", "cpu")
     assert (done.exit_code, done.stderr) == (130, "interrupted\n")
     assert len(read) == 1, "what was not begun is not decoded"
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(folders):
+    small = ("--model", "tiny", "--batch", 2, "--crop", 32, "--steps", 60, "--device", "cpu")
+    done = train(folders, *small, "--stage", "curriculum", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert not (folders / "run").exists()
+    for said in (
+        "videos: 1 of ",
+        "phase 2: level 1, steps 10 to 19, 20 samples",
+        "phase 6: level 5, steps 50 to 59",
+        "interval up to 12 frames, for motion of 2 to 80 px",
+        "s a step",
+        "for 60 steps",
+    ):
+        assert said in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("stage", "present", "missing"),
+    [
+        ("curriculum", "x-train", "No Vimeo90K: cannot read its list"),
+        ("mixed", "vimeo90k", "No clips of X-TRAIN"),
+        ("vimeo", None, "Neither Vimeo90K and X-TRAIN nor any video"),
+    ],
+)
+def test_a_missing_set_is_named_with_where_to_get_it(tmp_path, stage, present, missing):
+    (tmp_path / "clips").mkdir()
+    if present:
+        (tmp_path / "clips" / present).mkdir()
+        (tmp_path / "clips" / present / "tri_trainlist.txt").write_text("00001/0001\n")
+    done = train(tmp_path, "--stage", stage, "--model", "tiny", "--steps", 1, "--device", "cpu")
+    assert done.exit_code == 3, done.output
+    assert missing in done.stderr
+    assert "https://github.com/JihyongOh/XVFI" in done.stderr or "toflow.csail" in done.stderr
+    assert "DIR/" in done.stderr
+
+
+def test_the_published_sets_are_trained_on_where_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "clips" / "x-train" / "002").mkdir(parents=True)
+    write_clip(tmp_path / "clips" / "x-train" / "002" / "occ.mkv", panning(rng, frames=5))
+    sequence = tmp_path / "clips" / "vimeo90k" / "sequences" / "00001" / "0001"
+    sequence.mkdir(parents=True)
+    (tmp_path / "clips" / "vimeo90k" / "tri_trainlist.txt").write_text("00001/0001\n")
+    for i, picture in enumerate(panning(rng, frames=3, height=256, width=448)):
+        write_photo(sequence / f"im{i + 1}.png", picture)
+    done = train(tmp_path, "--stage", "mixed", "--model", "tiny", "--steps", 1, "--batch", 2,
+                 "--crop", 32, "--device", "cpu")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "Vimeo90K: 1 clips, 3 frames" in done.stderr
+    assert "X-TRAIN: 1 clips, 5 frames" in done.stderr
+    assert read_checkpoint(tmp_path / "run" / "ema.safetensors").spec.arbitrary_time
+
+
+def test_the_scan_of_an_ablation_is_kept_in_the_checkpoint(folders):
+    small = ("--model", "tiny", "--batch", 1, "--crop", 32, "--steps", 1, "--device", "cpu")
+    done = train(folders, *small, "--column-merge", "exact", "--arrangement", "sequential")
+    assert done.exit_code == 0, done.output
+    config = read_checkpoint(folders / "run" / "ema.safetensors").spec.config
+    assert (config.column_merge, config.rows, config.columns) == ("exact", *["sequential"] * 2)
+    other = train(folders, *small, "--init", folders / "run" / "ema.safetensors", "--out",
+                  folders / "other")  # fmt: skip
+    assert other.exit_code == 5
+    assert "were trained in another network" in other.stderr
+
+
+def test_too_little_memory_is_said_with_the_batch_that_fits(folders, monkeypatch):
+    forward = VFIMamba.forward
+
+    def small_device(self, frames, t):
+        if len(t) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, frames, t)
+
+    monkeypatch.setattr(VFIMamba, "forward", small_device)
+    small = ("--model", "tiny", "--batch", 8, "--crop", 32, "--steps", 1, "--device", "cpu")
+    done = train(folders, *small)
+    assert done.exit_code == 6, done.output
+    assert "Too little memory on cpu for 8 samples of 32 x 32" in done.stderr
+    assert "--batch 2" in done.stderr
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])

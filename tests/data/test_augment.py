@@ -35,7 +35,7 @@ def test_exposure_is_the_same_for_the_three_pictures():
 
 
 def test_samples_are_changed_independently():
-    drawn = Augmentation.draw(np.random.default_rng(0), 200)
+    drawn = Augmentation.draw([np.random.default_rng(i) for i in range(200)])
     assert len(np.unique(drawn.switches, axis=0)) == 16
     pictures = torch.rand(1, 3, 3, 8, 8).expand(200, -1, -1, -1, -1)
     changed = drawn.apply(pictures)

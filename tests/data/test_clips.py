@@ -78,6 +78,16 @@ def test_a_clip_of_a_few_pixels_is_skipped(tmp_path):
     assert "Smaller than 32 pixels: 64 x 16" in load_clips(tmp_path, device=CPU).skipped[0]
 
 
+def test_a_video_is_split_at_cuts_and_repeated_frames_are_left_out(tmp_path):
+    rng = np.random.default_rng(0)
+    one, two = panning(rng, frames=4) // 4, 255 - panning(rng, frames=3) // 4
+    write_clip(tmp_path / "a.mkv", np.concatenate((one[:2], one[1:], two)))
+    first, second = load_clips(tmp_path, device=CPU).clips
+    assert (first.name, second.name) == ("a.mkv shot 1", "a.mkv shot 2")
+    assert np.array_equal(first.frames.permute(0, 2, 3, 1).numpy(), one)
+    assert np.array_equal(second.frames.permute(0, 2, 3, 1).numpy(), two)
+
+
 @pytest.mark.parametrize("step", [0, 2, 6])
 def test_speed_is_about_the_motion_per_frame(step):
     wide = texture(np.random.default_rng(0), 160, 400, cell=40)

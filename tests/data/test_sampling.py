@@ -79,3 +79,18 @@ def test_places_where_something_moves_are_preferred():
     clip.thumbnails[:, :, 16:] = 40 * (np.arange(20) % 2)[:, None, None]  # the right half flickers
     sides = [draw.left + draw.side // 2 > 128 for draw in draws_of([clip], smallest_zoom=1.0)]
     assert np.mean(sides) > 0.6
+
+
+def test_an_interval_is_kept_whatever_moves():
+    draws = draws_of([clip_of(65, speed=40.0), clip_of(5)], interval=(8, 16), midpoint_share=0.5)
+    gaps = {max(d.frames) - min(d.frames) for d in draws if d.clip == 0}
+    assert gaps == set(range(8, 17))
+    assert {max(d.frames) - min(d.frames) for d in draws if d.clip == 1} <= {3, 4}, "all it has"
+
+
+def test_a_clip_is_reduced_to_the_size_asked_for_and_never_enlarged():
+    clip = clip_of(9, 400, 600)
+    assert {draw.side for draw in draws_of([clip], size=(200, 200))} == {128}
+    sides = {draw.side for draw in draws_of([clip], size=(200, 400))}
+    assert (min(sides), max(sides)) == (64, 128)
+    assert {draw.side for draw in draws_of([clip], size=(800, 800))} == {64}

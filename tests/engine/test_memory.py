@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from vfimamba_cli.engine import memory
-from vfimamba_cli.engine.memory import Demand, TileChooser, is_out_of_memory
+from vfimamba_cli.engine.memory import Demand, TileChooser
+from vfimamba_cli.ops.device import is_out_of_memory
 
 CPU = torch.device("cpu")
 FULL_HD = Demand(height=1080, width=1920, whole=800, part=900, halo=80)

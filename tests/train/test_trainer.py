@@ -1,5 +1,6 @@
-import json
+import copy
 import math
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,67 +8,71 @@ import pytest
 import torch
 from torch import nn
 
-from tests.data.footage import panning
+from tests.data.footage import panning, texture, write_clip
+from tests.train.blend import Blend
 from vfimamba_cli.checkpoint.load import TINY_SPEC
 from vfimamba_cli.checkpoint.store import read_checkpoint
 from vfimamba_cli.data.batches import TripletBatches
 from vfimamba_cli.data.clips import make_clip
-from vfimamba_cli.data.sampling import TripletRules, TripletSampler
-from vfimamba_cli.errors import CheckpointError, OptionError, OutputError
+from vfimamba_cli.data.sampling import TripletRules
+from vfimamba_cli.errors import CheckpointError, InputError, OptionError, OutputError
+from vfimamba_cli.metrics import ssim_matlab
 from vfimamba_cli.model.interface import Prediction
+from vfimamba_cli.train import trainer as trainer_module
 from vfimamba_cli.train.ema import Ema
+from vfimamba_cli.train.logbook import Logbook, read_entries
 from vfimamba_cli.train.losses import interpolation_loss
-from vfimamba_cli.train.recipe import Recipe
-from vfimamba_cli.train.run_folder import RunFolder
-from vfimamba_cli.train.trainer import Trainer, TrainingError, make_optimizer
+from vfimamba_cli.train.numbers import TrainingError
+from vfimamba_cli.train.optimizer import make_optimizer
+from vfimamba_cli.train.precision import choose_precision
+from vfimamba_cli.train.recipe import Phase, Recipe, Source
+from vfimamba_cli.train.run_folder import COPIES, RunFolder, RunState
+from vfimamba_cli.train.sources import Material
+from vfimamba_cli.train.trainer import Trainer
+from vfimamba_cli.train.validation import Findings, group_clips, load_validation, validate
+from vfimamba_cli.video.still import read_still
 
 CPU = torch.device("cpu")
 RULES = TripletRules(crop=32)
 
 
-class Blend(nn.Module):
-    """The smallest network that interpolates: the average plus what a convolution adds."""
-
-    def __init__(self):
-        super().__init__()
-        self.spec = TINY_SPEC
-        self.conv = nn.Conv2d(6, 3, 3, padding=1)
-
-    def forward(self, frames, t):
-        first, second = frames
-        weight = t.view(-1, 1, 1, 1)
-        merge = first * (1 - weight) + second * weight
-        return Prediction(merge + self.conv(torch.cat((first, second), 1)), (merge,))
+def recipe_of(steps=20, rules=(RULES,), **changes):
+    phases = [
+        Phase(name=f"{i}", length=1 / len(rules),
+              sources=(Source(dataset="clips", share=1, rules=r),))
+        for i, r in enumerate(rules)
+    ]  # fmt: skip
+    return Recipe(model="tiny", steps=steps, batch=4, lr=3e-3, phases=tuple(phases), **changes)
 
 
-def recipe_of(steps=20, **changes):
-    return Recipe(model="tiny", steps=steps, batch=4, lr=3e-3, triplets=RULES, **changes)
-
-
-def trainer_in(folder, recipe=None, *, network=None, validation=None):
+def trainer_in(folder, recipe=None, *, network=None, **options):
     recipe = recipe or recipe_of()
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(0)
     clips = [
         make_clip(f"clip {step}", panning(rng, frames=9, step=step), CPU, CPU) for step in (1, 3)
     ]
+    material = Material({"clips": clips})
     batches = TripletBatches(
-        sampler=TripletSampler(clips, RULES),
-        scenes=None,
+        material.mixtures(recipe),
         size=recipe.batch,
-        synthetic=0,
         seed=recipe.seed,
         device=CPU,
+        fingerprint=material.fingerprint(),
     )
     run_folder = RunFolder(folder)
     folder.mkdir(exist_ok=True)
     said = []
     trainer = Trainer(
-        network or Blend(), batches, recipe, folder=run_folder, announce=said.append,
-        validation=validation,
+        network or Blend(), batches, recipe, folder=run_folder,
+        logbook=Logbook(run_folder.metrics, said.append), **options,
     )  # fmt: skip
     trainer.said = said
     return trainer
+
+
+def entries_of(folder, kind):
+    return [entry for entry in read_entries(folder / "metrics.jsonl") if entry["kind"] == kind]
 
 
 def stop_after(trainer, step):
@@ -105,7 +110,7 @@ def test_stopping_and_resuming_equals_not_stopping(tmp_path):
         (second.ema.network, through.ema.network),
     ):
         for name, value in expected.state_dict().items():
-            torch.testing.assert_close(ours.state_dict()[name], value, rtol=0, atol=1e-6)
+            assert torch.equal(ours.state_dict()[name], value), name
 
 
 def test_a_run_leaves_weights_average_and_log(tmp_path):
@@ -118,13 +123,85 @@ def test_a_run_leaves_weights_average_and_log(tmp_path):
     weights = read_checkpoint(tmp_path / "last.safetensors").weights
     torch.testing.assert_close(weights["conv.weight"], trainer.network.conv.weight.detach())
     assert not torch.equal(weights["conv.weight"], average.weights["conv.weight"])
-    entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    entries = entries_of(tmp_path, "train")
     assert entries[-1]["step"] == 20
     assert entries[-1]["loss"] > 0
     assert "min left" in trainer.said[-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "ema.safetensors", "last.safetensors", "metrics.jsonl", "state.pt",
+        "ema-00000020.safetensors", "ema.safetensors", "last.safetensors", "metrics.jsonl",
+        "state.pt",
     ]  # fmt: skip
+
+
+def test_the_last_averages_and_the_best_one_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "SAVE_SECONDS", 0)
+    clips = group_clips(list(torch.randint(256, (2, 9, 3, 32, 32), dtype=torch.uint8)))
+    trainer = trainer_in(tmp_path, recipe_of(6), validation=clips, validate_every=2)
+    scores = iter((5.0, 9.0, 7.0))
+    monkeypatch.setattr(Findings, "score", property(lambda self: next(scores)))
+    trainer.run(lambda: False)
+    kept = [read_checkpoint(path).facts["step"] for path in RunFolder(tmp_path).kept()]
+    assert kept == [4, 5, 6]
+    best = read_checkpoint(tmp_path / "best.safetensors")
+    assert (best.facts["step"], best.facts["score"]) == (4, 9.0)
+    assert [entry["step"] for entry in entries_of(tmp_path, "validation")] == [2, 4, 6]
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == [
+        f"{step:08}.png" for step in (2, 4, 6)
+    ]
+    strips = read_still(tmp_path / "samples" / "00000002.png")
+    assert strips.shape == (2 * 32, 4 * 32, 3)
+    assert np.array_equal(strips[:32, :32], clips.groups[0][0, 0].permute(1, 2, 0))
+
+
+def test_phases_follow_one_another_and_change_the_size_of_samples(tmp_path):
+    rules = (RULES, TripletRules(crop=48))
+    trainer = trainer_in(tmp_path, recipe_of(4, rules))
+    seen = []
+    measure = trainer.objective.measure
+    trainer.objective.measure = lambda frames, t, target: (
+        seen.append(frames.shape[-1]) or measure(frames, t, target)
+    )
+    trainer.run(lambda: False)
+    assert seen == [32, 32, 48, 48]
+    assert [(e["step"], e["crop"]) for e in entries_of(tmp_path, "phase")] == [(0, 32), (2, 48)]
+
+
+def test_what_a_killed_run_wrote_after_its_last_save_is_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "LOG_SECONDS", 0)
+    trainer_in(tmp_path / "whole").run(lambda: False)
+    first = trainer_in(tmp_path / "killed")
+    first.run(stop_after(first, 5))
+    with (tmp_path / "killed" / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "train", "step": 6, "loss": 77}\n{"kind": "tra')
+    second = trainer_in(tmp_path / "killed")
+    second.resume()
+    second.run(lambda: False)
+    losses = [
+        [(entry["step"], entry["loss"]) for entry in entries_of(tmp_path / name, "train")]
+        for name in ("whole", "killed")
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_numbers_go_to_tensorboard_where_it_is_installed(tmp_path, monkeypatch):
+    seen = []
+
+    class SummaryWriter:
+        def __init__(self, folder):
+            assert folder == str(tmp_path / "tensorboard")
+
+        def add_scalar(self, name, value, step):
+            seen.append((name, value, step))
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "tensorboard")
+    module = SimpleNamespace(SummaryWriter=SummaryWriter)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    book = Logbook(tmp_path / "metrics.jsonl", lambda line: None)
+    book.write("train", {"step": 3, "loss": 0.5, "phase": "a"}, "text")
+    assert seen == [("train/loss", 0.5, 3)]
 
 
 def test_validation_measures_the_average_of_two_frames_right(tmp_path):
@@ -132,13 +209,44 @@ def test_validation_measures_the_average_of_two_frames_right(tmp_path):
     network = Blend()
     nn.init.zeros_(network.conv.weight)
     nn.init.zeros_(network.conv.bias)
-    trainer = trainer_in(tmp_path, network=network, validation=clips)
+    trainer = trainer_in(tmp_path, network=network, validation=group_clips(list(clips)))
     trainer.validate()
-    (entry,) = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    (entry,) = entries_of(tmp_path, "validation")
     middle = (clips[:, 0].double() + clips[:, 8].double()) / 2
     error = (middle.float().round() - clips[:, 4]).square().mean((1, 2, 3))
     expected = (10 * torch.log10(255**2 / error)).mean().item()
     assert entry["middle_psnr_db"] == pytest.approx(expected, abs=0.02)
+    similarity = ssim_matlab(middle / 255, clips[:, 4] / 255)
+    assert entry["middle_ssim"] == pytest.approx(similarity.mean().item(), abs=1e-4)
+
+
+def test_validation_is_told_apart_by_how_much_moves():
+    wide = texture(np.random.default_rng(0), 96, 500, cell=40)
+    clips = [
+        torch.from_numpy(np.stack([wide[:, step * i : step * i + 128] for i in range(9)])).permute(
+            0, 3, 1, 2
+        )
+        for step in (1, 30)
+    ]  # 2 and 8, 60 and 240 pixels between the two frames
+    found = validate(Blend(), group_clips(clips), choose_precision(CPU))
+    bands = {name.split("_")[0] for name in found.means} - {"middle", "step"}
+    assert {"small", "large"} <= bands
+    assert found.means["small_psnr_db"] > found.means["large_psnr_db"]
+
+
+def test_progress_can_be_measured_on_any_videos(tmp_path):
+    rng = np.random.default_rng(0)
+    write_clip(tmp_path / "long.mkv", panning(rng, frames=12))
+    write_clip(tmp_path / "wide.mkv", panning(rng, frames=9, width=88))
+    write_clip(tmp_path / "short.mkv", panning(rng, frames=5))
+    found = load_validation(tmp_path)
+    assert [tuple(group.shape) for group in found.groups] == [
+        (1, 9, 3, 48, 64), (1, 9, 3, 48, 80),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="No video of 9 frames or more"):
+        (tmp_path / "long.mkv").unlink()
+        (tmp_path / "wide.mkv").unlink()
+        load_validation(tmp_path)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -201,6 +309,31 @@ def test_a_folder_that_cannot_be_made_is_refused_with_a_next_step(tmp_path):
     with pytest.raises(OutputError, match="Not a directory") as caught:
         RunFolder(tmp_path / "file" / "run").prepare(resume=False)
     assert "--out" in caught.value.hint
+
+
+def test_a_disk_too_small_for_the_run_is_refused_with_both_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100e6))
+    RunFolder(tmp_path).check_space(1_000_000)
+    with pytest.raises(OutputError, match="up to 112 MB more, and 100 MB are free"):
+        RunFolder(tmp_path).check_space(2_000_000)
+
+
+def test_the_disk_asked_for_is_what_a_run_takes(tmp_path):
+    network = nn.Linear(700, 700)
+    network.spec, parameters = TINY_SPEC, 700 * 700 + 700
+    folder = RunFolder(tmp_path)
+    average = copy.deepcopy(network).state_dict()
+    moments = [(p.detach().clone(), p.detach().clone()) for p in network.parameters()]
+    for step in range(5):
+        state = RunState(
+            step=step, seconds=0.0, weights=network.state_dict(), average=average,
+            optimizer={"state": moments}, scaler={}, recipe={}, samples={},
+        )  # fmt: skip
+        folder.save(network.spec, state)
+    folder.save_best(network, {}, 1.0)
+    taken = sum(path.stat().st_size for path in tmp_path.iterdir())
+    written_beside = folder.state.stat().st_size
+    assert taken + written_beside == pytest.approx(COPIES * 4 * parameters, rel=0.05)
 
 
 def test_a_run_is_resumed_only_with_its_own_options(tmp_path):

@@ -3,7 +3,7 @@
 B samples, P = 3 pictures each, C = 3 channels, H = W.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -34,11 +34,11 @@ class Augmentation:
     exposure: NDArray[np.float32]
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, size: int) -> Self:
-        """Independent draws for `size` samples."""
+    def draw(cls, rngs: Sequence[np.random.Generator]) -> Self:
+        """One sample for each generator."""
         return cls(
-            switches=rng.integers(2, size=(size, 4)).astype(np.float32),
-            exposure=np.exp(rng.uniform(-0.2, 0.2, (size, 2))).astype(np.float32),
+            switches=np.array([rng.integers(2, size=4) for rng in rngs], np.float32),
+            exposure=np.exp([rng.uniform(-0.2, 0.2, 2) for rng in rngs]).astype(np.float32),
         )
 
     def apply(self, pictures: Tensor) -> Tensor:

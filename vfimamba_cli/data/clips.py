@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vfimamba_cli.data.shots import Pixels, split_shots
 from vfimamba_cli.errors import InputError
 from vfimamba_cli.video.clip import read_clip
 from vfimamba_cli.video.estimate import decoded_bytes
@@ -35,7 +36,7 @@ class Clip:
     """One decoded shot, or a photograph (T = 1).
 
     Attributes:
-        name: file name.
+        name: file name, with the number of the shot where the file holds several.
         frames: (T, 3, H, W) uint8, R, G, B.
         thumbnails: (T, h, w) grey levels at 1 / THUMBNAIL_SCALE of the size, on the host.
         speed: typical motion of what moves, in pixels per frame; a crude figure.
@@ -47,9 +48,20 @@ class Clip:
     speed: float
 
     @property
-    def short_side(self) -> int:
-        """In pixels."""
-        return min(self.frames.shape[-2:])
+    def length(self) -> int:
+        """In frames."""
+        return len(self.frames)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, in pixels."""
+        height, width = self.frames.shape[-2:]
+        return height, width
+
+    def square(self, frames: Sequence[int], top: int, left: int, side: int) -> Tensor:
+        """(len(frames), 3, side, side) uint8, where the frames are kept."""
+        ys, xs = slice(top, top + side), slice(left, left + side)
+        return torch.stack([self.frames[i, :, ys, xs] for i in frames])
 
     def change(self, first: int, second: int, top: int, left: int, side: int) -> float:
         """Mean absolute difference of two frames in a square of `side` pixels, in 8-bit levels."""
@@ -89,6 +101,8 @@ class Footage:
 def load_clips(folder: Path, *, device: torch.device) -> Footage:
     """Decode every video of `folder`; a damaged file among good ones is skipped and named.
 
+    Videos are split where the scene changes, and repeated frames are left out.
+
     Raises:
         InputError: if no file can be used, or all together are more than the host's memory.
     """
@@ -111,16 +125,26 @@ def load(folder: Path, suffixes: frozenset[str], kind: str, device: torch.device
         check_memory(folder, kind, sum(pool.map(decoded_bytes, paths)))
         results = dict(zip(paths, pool.map(try_read, paths), strict=True))
     skipped = tuple(result for result in results.values() if isinstance(result, str))
-    decoded = {path.name: r for path, r in results.items() if not isinstance(r, str)}
+    decoded = {p.name: shots for p, shots in results.items() if not isinstance(shots, str)}
     del results  # the pixels of a clip are freed as soon as it is on its device
     if not decoded:
         raise InputError(
             f"None of the {len(paths)} {kind}s can be used: {folder}\n{skipped[0]}",
             hint=f"Put {kind}s there that play elsewhere, {SMALLEST_SIDE} pixels or more a side",
         )
-    home = choose_home(sum(pixels.nbytes for pixels in decoded.values()), device)
-    clips = [make_clip(name, decoded.pop(name), device, home) for name in sorted(decoded)]
+    home = choose_home(sum(s.nbytes for shots in decoded.values() for s in shots), device)
+    clips = [
+        make_clip(name_shot(name, i, len(shots)), pixels, device, home)
+        for name in sorted(decoded)
+        for shots in [decoded.pop(name)]
+        for i, pixels in enumerate(shots)
+    ]
     return Footage(tuple(clips), skipped, home)
+
+
+def name_shot(name: str, number: int, count: int) -> str:
+    """Of shot `number` from 0 of a file's `count`."""
+    return name if count == 1 else f"{name} shot {number + 1}"
 
 
 def find_files(folder: Path, suffixes: frozenset[str], kind: str) -> Sequence[Path]:
@@ -152,8 +176,8 @@ def host_bytes() -> int:
     return sys.maxsize
 
 
-def try_read(path: Path) -> NDArray[np.uint8] | str:
-    """The pixels (T, H, W, 3), or why there are none."""
+def try_read(path: Path) -> list[Pixels] | str:
+    """The pixels of each shot, (T, H, W, 3), or why there are none."""
     try:
         pixels = read_clip(path)
     except InputError as error:
@@ -161,7 +185,7 @@ def try_read(path: Path) -> NDArray[np.uint8] | str:
     height, width = pixels.shape[1:3]
     if min(height, width) < SMALLEST_SIDE:
         return f"Smaller than {SMALLEST_SIDE} pixels: {width} x {height}: {path}"
-    return pixels
+    return split_shots(pixels)
 
 
 def choose_home(nbytes: int, device: torch.device) -> torch.device:

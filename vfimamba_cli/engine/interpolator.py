@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from vfimamba_cli.engine.graphs import Graphs
-from vfimamba_cli.engine.memory import Demand, TileChooser, is_out_of_memory
+from vfimamba_cli.engine.memory import Demand, TileChooser
 from vfimamba_cli.engine.padding import Padding
 from vfimamba_cli.engine.paths import PathOptions, RefineAt, predict
 from vfimamba_cli.engine.precision import cast, default_dtype
 from vfimamba_cli.engine.schedule import halve, reachable
-from vfimamba_cli.ops.device import choose_device
+from vfimamba_cli.ops.device import choose_device, is_out_of_memory
 from vfimamba_cli.ops.scan import choose_backend
 
 Schedule = Literal["auto", "direct", "halving"]

@@ -87,21 +87,6 @@ class TileChooser:
             torch.cuda.empty_cache()
 
 
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory ran out.
-
-    On the CPU torch says so by a plain RuntimeError, and while a CUDA graph is recorded by the
-    error that ending the recording gives: then it is the one before that counts.
-    """
-    if error is None:
-        return False
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
-        return True
-    return is_out_of_memory(error.__context__)
-
-
 def free_bytes(device: torch.device) -> int:
     """Memory that could be allocated on `device`.
 

@@ -1,4 +1,4 @@
-"""Which device the tensors lie on."""
+"""Which device the tensors lie on, and when its memory is full."""
 
 import torch
 
@@ -31,3 +31,18 @@ def choose_device(name: str) -> torch.device:
             hint="Use --device cpu, or check the driver with nvidia-smi",
         )
     return device
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out.
+
+    On the CPU torch says so by a plain RuntimeError, and while a CUDA graph is recorded by the
+    error that ending the recording gives: then it is the one before that counts.
+    """
+    if error is None:
+        return False
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return True
+    return is_out_of_memory(error.__context__)

@@ -23,12 +23,15 @@ class BatchesAhead:
             self.stream = torch.cuda.Stream(batches.device)
             self.stream.wait_stream(torch.cuda.current_stream(batches.device))  # decoded footage
 
-    def at(self, step: int) -> TripletBatch:
-        """The batch of `step`; what uses it on the current stream waits for it there."""
+    def at(self, step: int, phase: int) -> TripletBatch:
+        """The batch of `step`, drawn as in `phase`.
+
+        What uses it on the current stream waits for it there.
+        """
         if self.stream is None:
-            return self.batches.at(step)
+            return self.batches.at(step, phase)
         with torch.cuda.stream(self.stream):
-            batch = self.batches.at(step)
+            batch = self.batches.at(step, phase)
         current = torch.cuda.current_stream(self.batches.device)
         current.wait_stream(self.stream)
         for field in fields(batch):

@@ -1,36 +1,103 @@
-"""What happened in a run: one JSON line per entry, and the same as a line for people."""
+"""What happened in a run: one JSON line per entry, the same as a line for people, and curves."""
 
+import importlib.util
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from vfimamba_cli.errors import OutputError
+from vfimamba_cli.checkpoint.store import write_atomically
+from vfimamba_cli.errors import InputError, OutputError
+
+Entry = dict[str, Any]
 
 
-@dataclass
 class Logbook:
     """Appends to `path` and announces; nothing is held back, so a copy is always current.
 
+    Where TensorBoard is installed, numbers go to a folder of events beside `path` as well.
+
     Attributes:
-        path: `metrics.jsonl`.
-        announce: takes a line for people.
+        path: `metrics.jsonl`; None writes and says nothing, for all processes but the first.
+        say: takes a line for people.
     """
 
-    path: Path
-    announce: Callable[[str], None]
+    def __init__(self, path: Path | None, announce: Callable[[str], None]) -> None:
+        self.path = path
+        self.say = announce if path else lambda _: None
+        self.board: Any = None
+        if path and importlib.util.find_spec("tensorboard"):
+            from torch.utils.tensorboard import SummaryWriter
 
-    def write(self, kind: str, values: dict[str, float | str], text: str) -> None:
+            self.board = SummaryWriter(str(path.parent / "tensorboard"))
+
+    def write(self, kind: str, values: Mapping[str, float | str], text: str) -> None:
         """One entry, and `text` for people."""
+        if self.path is None:
+            return
         entry = {"kind": kind, "time": round(time.time(), 1), **values}
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
         except OSError as error:
             raise OutputError(f"Cannot write: {error.strerror}: {self.path}") from error
-        self.announce(text)
+        self.say(text)
+        if self.board:
+            for name, value in values.items():
+                if name != "step" and not isinstance(value, str):
+                    self.board.add_scalar(f"{kind}/{name}", value, values["step"])
+            self.board.flush()
+
+    def forget_after(self, step: int) -> None:
+        """Take out what came after `step`: a run that was killed goes on from there, and will
+        write it again.
+        """
+        if self.path is None or not self.path.exists():
+            return
+        kept = [entry for entry in read_entries(self.path) if entry["step"] <= step]
+        text = "".join(json.dumps(entry) + "\n" for entry in kept)
+        write_atomically(self.path, text.encode())
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """All entries; a last line that a kill has cut off is left out.
+
+    Raises:
+        InputError: no such file, or it is no log of a run.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"No log of a run: {path}", hint="Name the --out of a run") from error
+    entries = []
+    for line in lines[:-1]:  # complete lines only
+        try:
+            entry = json.loads(line)
+            entries.append(entry | {"step": int(entry["step"]), "kind": str(entry["kind"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"The log of the run is damaged: {path}: {line[:80]}") from error
+    return entries
+
+
+@dataclass
+class Every:
+    """A clock that is due every `seconds`, for the first time that long after it was made."""
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether the time has passed since it was last due."""
+        now = time.monotonic()
+        if now - self.last < self.seconds:
+            return False
+        self.last = now
+        return True
 
 
 @dataclass

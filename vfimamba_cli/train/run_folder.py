@@ -3,17 +3,30 @@
 import io
 import json
 import pickle
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from vfimamba_cli.checkpoint.store import save_checkpoint, write_atomically
+from vfimamba_cli.checkpoint.store import read_checkpoint, save_checkpoint, write_atomically
 from vfimamba_cli.errors import CheckpointError, OptionError, OutputError
 from vfimamba_cli.model.registry import ModelSpec
+from vfimamba_cli.model.vfimamba import VFIMamba
 from vfimamba_cli.train.recipe import Recipe
+from vfimamba_cli.video.still import encode_png
+
+KEPT = 3
+"""Averages of earlier steps that stay."""
+
+COPIES = 11 + KEPT
+"""Of the weights, in fp32, that a run's folder holds at most: weights, average, best and kept
+ones; the state holds weights, average and two moments, and is there twice while it is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +38,7 @@ class RunState:
         seconds: spent training.
         weights, average: of the network and of its moving average.
         optimizer, scaler: as their `state_dict` gives them.
+        recipe: as plain JSON values.
         samples: fingerprint of what they were drawn from.
     """
 
@@ -34,7 +48,13 @@ class RunState:
     average: dict[str, Tensor]
     optimizer: dict[str, Any]
     scaler: dict[str, Any]
+    recipe: dict[str, Any]
     samples: dict[str, int | str]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint notes of how it came to be."""
+        return {"recipe": self.recipe, "step": self.step, "minutes": self.seconds / 60}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +67,11 @@ class RunFolder:
     def average(self) -> Path:
         """The averaged weights, the ones to use."""
         return self.path / "ema.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The averaged weights that validation liked best."""
+        return self.path / "best.safetensors"
 
     @property
     def last(self) -> Path:
@@ -63,11 +88,15 @@ class RunFolder:
         """One JSON line per log entry."""
         return self.path / "metrics.jsonl"
 
+    def kept(self) -> list[Path]:
+        """Averages of the last steps that were saved, oldest first."""
+        return sorted(self.path.glob("ema-*.safetensors"))
+
     def prepare(self, *, resume: bool) -> None:
         """Create the folder, or check that it holds a run to resume.
 
         The log of a run that ended before its first save, which cannot be resumed, is moved
-        aside.
+        aside; what a killed process left half written is removed.
 
         Raises:
             OptionError: nothing to resume, or a run or weights that would be overwritten.
@@ -90,6 +119,8 @@ class RunFolder:
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            for part in self.path.glob("*.part"):
+                part.unlink(missing_ok=True)
             if not resume and self.metrics.exists():
                 self.metrics.replace(self.path / "metrics.unsaved.jsonl")
         except OSError as error:
@@ -98,15 +129,54 @@ class RunFolder:
                 hint="Name another folder with --out",
             ) from error
 
-    def save(self, spec: ModelSpec, recipe: Recipe, state: RunState) -> None:
-        """Write all files, each complete or not at all."""
-        facts = {"recipe": recipe.to_dict(), "step": state.step, "minutes": state.seconds / 60}
-        save_checkpoint(self.last, spec, state.weights, **facts)
-        save_checkpoint(self.average, spec, state.average, **facts)
+    def check_space(self, parameters: int) -> None:
+        """Refuse a disk that cannot hold what the run will write, before it has worked for hours.
+
+        Raises:
+            OutputError: there is too little space.
+        """
+        files = (path for path in self.path.rglob("*") if path.is_file())
+        needed = COPIES * 4 * parameters - sum(path.stat().st_size for path in files)
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise OutputError(
+                f"A run's folder takes up to {needed / 1e6:.0f} MB more, and {free / 1e6:.0f} MB "
+                f"are free: {self.path}",
+                hint="Make room, or name a folder on another disk with --out",
+            )
+
+    def save(self, spec: ModelSpec, state: RunState) -> None:
+        """Write all files, each complete or not at all; the state last."""
+        kept = self.path / f"ema-{state.step:08d}.safetensors"
+        for path, weights in (
+            (self.last, state.weights),
+            (kept, state.average),
+            (self.average, state.average),
+        ):
+            save_checkpoint(path, spec, weights, **state.facts)
+        for old in self.kept()[:-KEPT]:
+            old.unlink()
         buffer = io.BytesIO()
         values = {name: getattr(state, name) for name in state.__dataclass_fields__}
-        torch.save({**values, "recipe": json.dumps(recipe.to_dict())}, buffer)
+        torch.save({**values, "recipe": json.dumps(state.recipe)}, buffer)
         write_atomically(self.state, buffer.getvalue())
+
+    def save_best(self, network: VFIMamba, facts: dict[str, Any], score: float) -> None:
+        """Keep the averaged weights of `network` if no earlier ones of the run scored higher."""
+        if self.best.exists() and read_checkpoint(self.best).facts["score"] >= score:
+            return
+        save_checkpoint(self.best, network.spec, network.state_dict(), **facts, score=score)
+
+    def save_strips(self, step: int, strips: Sequence[NDArray[np.uint8]]) -> None:
+        """Write strips below one another as a picture; those narrower than the first are left
+        out.
+        """
+        sheet = np.concatenate([s for s in strips if s.shape[1] == strips[0].shape[1]])
+        try:
+            (self.path / "samples").mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"Cannot write: {error.strerror}: {self.path}") from error
+        write_atomically(self.path / "samples" / f"{step:08d}.png", encode_png(sheet))
 
     def load(self, recipe: Recipe, samples: dict[str, int | str]) -> RunState:
         """The state of the run, which must have been started with `recipe` on `samples`.
@@ -117,8 +187,7 @@ class RunFolder:
         """
         try:
             values = torch.load(self.state, map_location="cpu", weights_only=True)
-            begun_with = json.loads(values.pop("recipe"))
-            state = RunState(**values)
+            state = RunState(**{**values, "recipe": json.loads(values["recipe"])})
         except (
             pickle.UnpicklingError,
             RuntimeError,
@@ -130,7 +199,7 @@ class RunFolder:
             raise CheckpointError(
                 f"The state of the run is damaged: {self.state}", hint=self.another_run
             ) from error
-        if different := differences(begun_with, json.loads(json.dumps(recipe.to_dict()))):
+        if different := differences(state.recipe, json.loads(json.dumps(recipe.to_dict()))):
             raise OptionError(
                 f"The run was started with other options: {different}: {self.path}",
                 hint=f"Repeat its options with --resume. {self.another_run}",

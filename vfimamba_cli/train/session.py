@@ -1,31 +1,34 @@
-"""From a folder of clips to a trained network: puts the parts of a run together."""
+"""From the folders a user names to a trained network: puts the parts of a run together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from vfimamba_cli.checkpoint.load import TINY_SPEC, unknown_model
+from vfimamba_cli.checkpoint.load import TINY_SPEC, find_weights, unknown_model
 from vfimamba_cli.checkpoint.manifest import read_manifest
 from vfimamba_cli.checkpoint.store import load_weights, read_checkpoint
 from vfimamba_cli.data.batches import TripletBatches
-from vfimamba_cli.data.clips import Footage, load_clips, load_photos
-from vfimamba_cli.data.davis7 import find_davis7, read_davis7, spread
-from vfimamba_cli.data.sampling import TripletSampler
-from vfimamba_cli.data.synthetic import SyntheticScenes
-from vfimamba_cli.errors import OptionError
+from vfimamba_cli.errors import CheckpointError, OptionError
 from vfimamba_cli.model.registry import ModelSpec
 from vfimamba_cli.model.vfimamba import VFIMamba
 from vfimamba_cli.ops.device import choose_device
 from vfimamba_cli.ops.scan import Backend, choose_backend
+from vfimamba_cli.train.distributed import Processes, joined_processes
+from vfimamba_cli.train.logbook import Logbook
+from vfimamba_cli.train.memory import measure_cost, with_fitting_batch
+from vfimamba_cli.train.objective import Objective
+from vfimamba_cli.train.plan import describe_costs, describe_device, describe_recipe
+from vfimamba_cli.train.precision import choose_precision
 from vfimamba_cli.train.recipe import Recipe
 from vfimamba_cli.train.run_folder import RunFolder
+from vfimamba_cli.train.sources import Announce, open_material, survey
 from vfimamba_cli.train.trainer import Trainer
+from vfimamba_cli.train.validation import load_validation
 
-VALIDATION_CLIPS = 40
+Stopping = Callable[[], AbstractContextManager[Callable[[], bool]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +36,10 @@ class Session:
     """What a run reads and writes, and where it runs.
 
     Attributes:
-        data: folder of videos.
+        data: folder of videos, or of the published sets.
         photos: folder of photographs for moving layers, or None.
-        validation: folder of the DAVIS-7 file, or None.
+        validation: folder of the DAVIS-7 file or of videos, or None.
+        validate_every: steps between two validations; None goes by the clock.
         out: the run's folder.
         initial: checkpoint to start from instead of random weights, or None.
         resume: go on with the run in `out`.
@@ -49,6 +53,7 @@ class Session:
     out: Path
     photos: Path | None = None
     validation: Path | None = None
+    validate_every: int | None = None
     initial: Path | None = None
     resume: bool = False
     device: str = "auto"
@@ -56,14 +61,8 @@ class Session:
     prepared: bool = True
 
 
-def train(
-    session: Session,
-    recipe: Recipe,
-    *,
-    announce: Callable[[str], None],
-    stopping: Callable[[], AbstractContextManager[Callable[[], bool]]],
-) -> bool:
-    """Run `recipe` to its end, or until it is stopped.
+def train(session: Session, recipe: Recipe, *, announce: Announce, stopping: Stopping) -> bool:
+    """Run `recipe` to its end, or until it is stopped; alone, or under torchrun with others.
 
     Args:
         stopping: entered when there is something to save, not before: what it gives is asked
@@ -81,26 +80,91 @@ def train(
             f"{session.initial}",
             hint="Leave one of them out",
         )
-    folder = RunFolder(session.out)
-    folder.prepare(resume=session.resume)
-    device = set_up(choose_device(session.device))
+    with joined_processes(session.device) as processes:
+        share = processes.share_of(recipe.batch)
+        folder = RunFolder(session.out)
+        if processes.is_first:
+            folder.prepare(resume=session.resume)
+        trainer = make_trainer(session, recipe, folder, processes, announce)
+        if session.resume:
+            trainer.resume()
+        elif processes.is_first:
+            parameters = sum(p.numel() for p in trainer.network.parameters())
+            folder.check_space(parameters)
+        for line in describe(trainer, session):
+            trainer.logbook.say(line)
+        with stopping() as stopped:
+            return with_fitting_batch(
+                lambda: trainer.run(stopped),
+                trainer.objective,
+                share,
+                max(phase.crop for phase in recipe.phases),
+                trainer.batches.device,
+            )
+
+
+def dry_run(session: Session, recipe: Recipe, *, announce: Announce) -> None:
+    """Say what `train` would do, and what it would take, from a step on noise; write nothing.
+
+    Raises:
+        VfimambaError: as `train`, where that can be known without the data.
+    """
+    with joined_processes(session.device) as processes:
+        say = announce if processes.is_first else lambda _: None
+        share = processes.share_of(recipe.batch)
+        device = set_up(own_device(session, processes))
+        network = make_network(session, recipe, device)
+        say(describe_network(network, session, recipe))
+        survey(recipe, data=session.data, photos=session.photos, announce=say)
+        for line in describe_recipe(recipe):
+            say(line)
+        objective = Objective(network.train().to(device), choose_precision(device))
+        crops = sorted({phase.crop for phase in recipe.phases})
+        costs = [measure_cost(objective, share, crop, device) for crop in crops]
+        for line in describe_costs(recipe, costs, processes=processes.count):
+            say(line)
+
+
+def make_trainer(
+    session: Session, recipe: Recipe, folder: RunFolder, processes: Processes, announce: Announce
+) -> Trainer:
+    """Everything a run needs, decoded and in its place."""
+    device = set_up(own_device(session, processes))
     network = make_network(session, recipe, device)
-    batches = make_batches(session, recipe, device, announce)
-    trainer = Trainer(
+    logbook = Logbook(folder.metrics if processes.is_first else None, announce)
+    material = open_material(
+        recipe, data=session.data, photos=session.photos, device=device, announce=logbook.say
+    )
+    batches = TripletBatches(
+        material.mixtures(recipe),
+        size=recipe.batch,
+        seed=recipe.seed,
+        device=device,
+        rank=processes.rank,
+        ranks=processes.count,
+        fingerprint=material.fingerprint(),
+        announce=announce,
+    )
+    validation = session.validation if processes.is_first else None
+    return Trainer(
         network,
         batches,
         recipe,
         folder=folder,
-        announce=announce,
-        validation=load_validation(session.validation) if session.validation else None,
+        logbook=logbook,
+        validation=load_validation(validation) if validation else None,
+        validate_every=session.validate_every,
+        processes=processes,
         prepared=session.prepared and network.kernels,
     )
-    if session.resume:
-        trainer.resume()
-    for line in describe(trainer, recipe, session):
-        announce(line)
-    with stopping() as stopped:
-        return trainer.run(stopped)
+
+
+def own_device(session: Session, processes: Processes) -> torch.device:
+    """The device asked for; one of several processes takes the GPU of its number."""
+    device = choose_device(session.device)
+    if processes.count > 1 and device.type == "cuda":
+        return choose_device(f"cuda:{processes.local_rank}")
+    return device
 
 
 def set_up(device: torch.device) -> torch.device:
@@ -112,17 +176,23 @@ def set_up(device: torch.device) -> torch.device:
     return torch.empty(0, device=device).device  # as tensors will say it
 
 
-def find_spec(name: str) -> ModelSpec:
-    """What the trained weights will say of themselves: R, G, B and any timestep.
+def find_spec(recipe: Recipe) -> ModelSpec:
+    """What the trained weights will say of themselves: R, G, B, and which timesteps they know.
 
     Raises:
         CheckpointError: if no model has that name.
     """
     entries = read_manifest()
     known = {TINY_SPEC.name: TINY_SPEC} | {entry.name: entry.spec for entry in entries.values()}
-    if name not in known:
-        raise unknown_model(name, entries)
-    return replace(known[name], channel_order="rgb", arbitrary_time=True)
+    if recipe.model not in known:
+        raise unknown_model(recipe.model, entries)
+    spec = known[recipe.model]
+    config = spec.config
+    if recipe.column_merge:
+        config = replace(config, column_merge=recipe.column_merge)
+    if recipe.arrangement:
+        config = replace(config, rows=recipe.arrangement, columns=recipe.arrangement)
+    return replace(spec, config=config, channel_order="rgb", arbitrary_time=recipe.arbitrary_time)
 
 
 def find_scan(session: Session, spec: ModelSpec, device: torch.device) -> Backend:
@@ -136,82 +206,59 @@ def find_scan(session: Session, spec: ModelSpec, device: torch.device) -> Backen
 
 
 def make_network(session: Session, recipe: Recipe, device: torch.device) -> VFIMamba:
-    """Random weights by the recipe's seed, or those of `session.initial`."""
-    spec = find_spec(recipe.model)
+    """Random weights by the recipe's seed, or those to start from.
+
+    Raises:
+        CheckpointError: there are none, or they belong to another network.
+    """
+    spec = find_spec(recipe)
     backend = find_scan(session, spec, device)
     torch.manual_seed(recipe.seed)
     network = spec.build()
-    if session.initial:
-        weights = read_checkpoint(session.initial).weights
-        load_weights(network, weights, origin=str(session.initial))
+    if initial := find_initial(session, recipe):
+        checkpoint = read_checkpoint(initial)
+        load_weights(network, checkpoint.weights, origin=str(initial))
+        if checkpoint.spec.config != spec.config:
+            raise CheckpointError(
+                f"The weights to start from were trained in another network: {initial}",
+                hint="Give its --column-merge and --arrangement, or leave these out",
+            )
     network.use_scan(backend)
     return network
 
 
-def make_batches(
-    session: Session, recipe: Recipe, device: torch.device, announce: Callable[[str], None]
-) -> TripletBatches:
-    """Decode everything and say what was found."""
-    footage = load_clips(session.data, device=device)
-    announce_footage("clips", session.data, footage, announce)
-    scenes, synthetic = None, 0
-    if session.photos:
-        photos = load_photos(session.photos, device=device)
-        announce_footage("photographs", session.photos, photos, announce)
-        pictures = (*photos.clips, *footage.clips)
-        scenes = SyntheticScenes(pictures, recipe.synthetic, recipe.triplets.crop)
-        synthetic = round(recipe.synthetic_share * recipe.batch)
-    sampler = TripletSampler(footage.clips, recipe.triplets)
-    return TripletBatches(
-        sampler=sampler,
-        scenes=scenes,
-        size=recipe.batch,
-        synthetic=synthetic,
-        seed=recipe.seed,
-        device=device,
-    )
+def find_initial(session: Session, recipe: Recipe) -> Path | None:
+    """The weights to start from: fine-tuning has the model's own by default."""
+    if session.initial or session.resume or recipe.stage != "finetune":
+        return session.initial
+    return find_weights(recipe.model)
 
 
-def announce_footage(
-    kind: str, path: Path, footage: Footage, announce: Callable[[str], None]
-) -> None:
-    """Say how much there is, where it is kept, and what was skipped."""
-    for problem in footage.skipped:
-        announce(f"skipped: {problem}")
-    announce(
-        f"{kind}: {len(footage.clips)} of {path}, {footage.frame_count} frames, "
-        f"{footage.nbytes / 1e9:.2f} GB in the memory of {footage.device}, "
-        f"{len(footage.skipped)} skipped"
-    )
-
-
-def load_validation(folder: Path) -> Tensor:
-    """(N, 9, 3, H, W) uint8: some of the DAVIS-7 clips in `folder`, on the host."""
-    clips = spread(read_davis7(find_davis7(folder)), VALIDATION_CLIPS)
-    return torch.from_numpy(clips).permute(0, 1, 4, 2, 3).contiguous()
-
-
-def describe(trainer: Trainer, recipe: Recipe, session: Session) -> list[str]:
+def describe(trainer: Trainer, session: Session) -> Iterator[str]:
     """Everything that was chosen, a line each."""
-    parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
-    batches, device = trainer.batches, trainer.batches.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    recipe, processes = trainer.recipe, trainer.processes
+    yield describe_network(trainer.network, session, recipe, at_step=trainer.step)
+    device = trainer.batches.device
     scan = find_scan(session, trainer.network.spec, device).name
-    length = " or ".join(
-        text
-        for value, text in (
-            (recipe.steps, f"{recipe.steps} steps"),
-            (recipe.minutes, f"{recipe.minutes:g} minutes" if recipe.minutes else ""),
-        )
-        if value
+    yield (
+        f"device: {device} ({describe_device(device)}), convolutions in {trainer.precision}, "
+        f"scan {scan}, steps {'prepared at the start' if trainer.prepared else 'eager'}"
     )
-    return [
-        f"model: {recipe.model}, {parameters:,} parameters, from "
-        f"{'step ' + str(trainer.step) if trainer.step else session.initial or 'random weights'}",
-        f"device: {device} ({name}), convolutions in {trainer.precision}, scan {scan}, "
-        f"steps {'prepared at the start' if trainer.prepared else 'eager'}",
-        f"samples: batches of {batches.size} at {recipe.triplets.crop} x {recipe.triplets.crop}, "
-        f"{batches.synthetic} of them moving layers",
-        f"schedule: {length}, learning rate up to {recipe.lr:g}, seed {recipe.seed}",
-        f"folder: {session.out}",
-    ]
+    if processes.count > 1:
+        share = recipe.batch // processes.count
+        yield f"processes: {processes.count}, {share} samples of each batch in each"
+    yield from describe_recipe(recipe)
+    yield f"folder: {session.out}"
+
+
+def describe_network(
+    network: VFIMamba, session: Session, recipe: Recipe, *, at_step: int = 0
+) -> str:
+    """Its size and shape, and what it starts from."""
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    config = network.spec.config
+    start = f"step {at_step}" if at_step else find_initial(session, recipe) or "random weights"
+    return (
+        f"model: {recipe.model}, {parameters:,} parameters, {config.column_merge} column merge, "
+        f"{config.rows} frames, from {start}"
+    )

@@ -1,53 +1,31 @@
 """The training loop: step, log, validate, save, resume."""
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from vfimamba_cli.data.augment import to_device
 from vfimamba_cli.data.batches import TripletBatches
 from vfimamba_cli.data.triplet import TripletBatch
-from vfimamba_cli.errors import VfimambaError
 from vfimamba_cli.model.vfimamba import VFIMamba
 from vfimamba_cli.train.ahead import BatchesAhead
+from vfimamba_cli.train.distributed import GradientMean, Processes
 from vfimamba_cli.train.ema import Ema
-from vfimamba_cli.train.logbook import Logbook, Window
+from vfimamba_cli.train.logbook import Every, Logbook, Window
+from vfimamba_cli.train.numbers import Numbers, check_losses, check_norm
 from vfimamba_cli.train.objective import Objective
+from vfimamba_cli.train.optimizer import make_optimizer
 from vfimamba_cli.train.precision import Readback, choose_precision
 from vfimamba_cli.train.recipe import Recipe
 from vfimamba_cli.train.run_folder import RunFolder, RunState
-from vfimamba_cli.train.validation import validate
+from vfimamba_cli.train.validation import ValidationSet, validate
 
 LOG_SECONDS = 10.0
 SAVE_SECONDS = 120.0
 VALIDATE_SECONDS = 180.0
-NO_DECAY = ("A_logs", "Ds")
-
-
-class TrainingError(VfimambaError):
-    """A run that cannot go on: its loss or gradient is not finite."""
-
-
-@dataclass
-class Every:
-    """A clock that is due every `seconds`, for the first time that long after it was made."""
-
-    seconds: float
-
-    def __post_init__(self) -> None:
-        self.last = time.monotonic()
-
-    def due(self) -> bool:
-        """Whether the time has passed since it was last due."""
-        now = time.monotonic()
-        if now - self.last < self.seconds:
-            return False
-        self.last = now
-        return True
 
 
 class Trainer:
@@ -55,6 +33,8 @@ class Trainer:
 
     Attributes:
         step: optimizer steps taken.
+        phase: number of the recipe's phase that the last batch was drawn in.
+        seconds: that all processes agree to have trained, earlier sessions included.
         ema: the averaged weights.
         prepared: whether steps are recorded before the first, and compiled for a long run; else
             they are eager.
@@ -67,42 +47,50 @@ class Trainer:
         recipe: Recipe,
         *,
         folder: RunFolder,
-        announce: Callable[[str], None],
-        validation: Tensor | None = None,
+        logbook: Logbook,
+        validation: ValidationSet | None = None,
+        validate_every: int | None = None,
+        processes: Processes | None = None,
         prepared: bool = False,
     ) -> None:
-        self.recipe, self.batches, self.folder = recipe, batches, folder
+        self.recipe, self.batches, self.folder, self.logbook = recipe, batches, folder, logbook
+        self.processes = processes or Processes()
         device = batches.device
         self.network = network.train().to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = choose_precision(device)
         self.objective, self.prepared = Objective(self.network, self.precision), prepared
+        self.average_gradients = GradientMean(list(self.network.parameters()), self.processes)
         self.ema = Ema(self.network, recipe.ema_decay)
         self.optimizer = make_optimizer(self.network, recipe)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.needs_scaling)
         self.norm = torch.zeros((), device=device)
         self.validation = None if validation is None else validation.to(device)
-        self.logbook = Logbook(folder.metrics, announce)
-        self.step = 0
-        self.seconds_before = 0.0
+        self.validate_every = validate_every
+        self.step, self.phase = 0, 0
+        self.seconds = self.seconds_before = 0.0
         self.began = time.monotonic()
+        self.stopping = False
 
     @property
-    def seconds(self) -> float:
-        """Spent training, earlier sessions of the run included."""
+    def clock(self) -> float:
+        """Seconds spent training by this process's clock, earlier sessions included."""
         return self.seconds_before + time.monotonic() - self.began
 
     def resume(self) -> None:
         """Go on where the run in the folder stopped."""
-        state = self.folder.load(self.recipe, self.batches.fingerprint())
+        first = self.processes.is_first
+        found = self.folder.load(self.recipe, self.batches.fingerprint) if first else None
+        state = self.processes.from_first(found)
         self.network.load_state_dict(state.weights)
         self.ema.network.load_state_dict(state.average)
         self.optimizer.load_state_dict(state.optimizer)
         self.scaler.load_state_dict(state.scaler)
-        self.step, self.seconds_before = state.step, state.seconds
+        self.step, self.seconds, self.seconds_before = state.step, state.seconds, state.seconds
+        self.logbook.forget_after(self.step)
 
     def run(self, stopped: Callable[[], bool]) -> bool:
-        """Train to the end of the recipe, or until `stopped`; save either way.
+        """Train to the end of the recipe, or until any process is `stopped`; save either way.
 
         Returns:
             Whether the end was reached.
@@ -110,34 +98,70 @@ class Trainer:
         Raises:
             TrainingError: the loss or the gradient is not finite; nothing is saved then.
         """
+        self.stopping = False
+        self.phase = self.recipe.phase_at(self.progress())
         ahead = BatchesAhead(self.batches)
-        batch = ahead.at(self.step)
-        if self.prepared and self.progress() < 1:
-            if self.recipe.is_long(self.step, self.seconds_before):
-                self.objective.compile(batch, self.logbook.announce)
-            self.objective.record(batch, self.logbook.announce)
-            self.logbook.announce(f"steps are {self.objective}")
+        batch = ahead.at(self.step, self.phase)
+        self.enter_phase(batch)
         self.began = time.monotonic()
         window, log, save = Window(), Every(LOG_SECONDS), Every(SAVE_SECONDS)
         validation = Every(VALIDATE_SECONDS)
-        while not (finished := self.progress() >= 1) and not stopped():
-            numbers = self.launch(batch)
-            following = ahead.at(self.step + 1)  # while the device works
+        while not (finished := self.progress() >= 1) and not self.is_stopped(stopped):
+            numbers = self.launch(batch, stopped)
+            phase = self.recipe.phase_at(self.recipe.progress(self.step + 1, self.seconds))
+            following = ahead.at(self.step + 1, phase)  # while the device works
             self.finish(batch, numbers, window)
             batch = following
+            if phase != self.phase:
+                self.phase = phase
+                self.enter_phase(batch)
+            if not self.processes.is_first:
+                continue
             if log.due() or self.step == 1:
                 self.log(window)
                 window = Window()
             if save.due():
                 self.save()
-            if validation.due():
+            if self.is_validation_due(validation):
                 self.validate()
-        if window.steps:
-            self.log(window)
-        self.save()
-        if finished:
-            self.validate()
+        self.check_last_gradient()
+        if self.processes.is_first:
+            if window.steps:
+                self.log(window)
+            self.save()
+            if finished:
+                self.validate()
         return finished
+
+    def is_stopped(self, stopped: Callable[[], bool]) -> bool:
+        """Whether to stop before the next step: several processes must do it at the same one."""
+        return stopped() if self.processes.count == 1 else self.stopping
+
+    def is_validation_due(self, clock: Every) -> bool:
+        """By steps where that was asked for, else by the clock."""
+        if self.validate_every is None:
+            return clock.due()
+        return self.step % self.validate_every == 0 and self.progress() < 1
+
+    def enter_phase(self, batch: TripletBatch) -> None:
+        """Say what is drawn from now on, and prepare the steps for batches like this one."""
+        phase = self.recipe.phases[self.phase]
+        self.logbook.write(
+            "phase",
+            {"step": self.step, "phase": phase.name, "crop": phase.crop},
+            f"step {self.step}  phase {self.phase + 1} of {len(self.recipe.phases)}: {phase.name}",
+        )
+        if not self.prepared or self.progress() >= 1:
+            return
+        graphs = self.objective.graphs
+        if graphs is not None and graphs.inputs[0].shape == batch.frames.shape:
+            return
+        self.objective.graphs = None
+        compiled = self.objective.measure != self.objective.eager
+        if not compiled and self.recipe.is_long(self.step, self.seconds):
+            self.objective.compile(batch, self.logbook.say)
+        self.objective.record(batch, self.logbook.say)
+        self.logbook.say(f"steps are {self.objective}")
 
     def progress(self) -> float:
         """Share of the run that is done."""
@@ -145,22 +169,26 @@ class Trainer:
 
     def take_step(self, batch: TripletBatch, window: Window) -> None:
         """One optimizer step; its numbers go into `window`."""
-        self.finish(batch, self.launch(batch), window)
+        self.finish(batch, self.launch(batch, lambda: False), window)
 
-    def launch(self, batch: TripletBatch) -> Readback:
-        """Start both passes: loss, error, and the norm of the gradient of the step before."""
+    def launch(self, batch: TripletBatch, stopped: Callable[[], bool]) -> Readback:
+        """Start both passes, and all processes' `Numbers` on their way."""
         loss, error = self.objective(batch)
-        numbers = Readback(torch.stack((loss.detach(), error, self.norm)))
+        host = to_device(np.array([stopped(), self.clock], np.float32), self.norm.device)
+        numbers = torch.cat((torch.stack((loss.detach(), error, self.norm)), host))
+        readback = Readback(self.processes.gather(numbers).flatten())
         self.objective.backward(self.scaler.scale(loss))
-        return numbers
+        return readback
 
     def finish(self, batch: TripletBatch, numbers: Readback, window: Window) -> None:
         """Wait for the numbers, not for the gradients, and let the optimizer step."""
+        rows = Numbers.split(numbers.wait())
+        self.seconds, self.stopping = rows[0].seconds, any(row.stop for row in rows)
         rate = self.recipe.learning_rate(self.recipe.progress(self.step + 1, self.seconds))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss_value, error_value, norm_before = numbers.wait()
-        self.check_finite(loss_value, norm_before, batch)
+        self.check_finite(rows, batch)
+        self.average_gradients()
         self.scaler.unscale_(self.optimizer)
         self.norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         self.scaler.step(self.optimizer)
@@ -168,29 +196,32 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.update(self.network, self.step)
         self.step += 1
-        window.add(len(batch.t), loss_value, error_value, norm_before)
+        loss, error = (sum(row[i] for row in rows) / len(rows) for i in (0, 1))
+        window.add(len(batch.t) * len(rows), loss, error, rows[0].norm)
 
-    def check_finite(self, loss: float, norm_before: float, batch: TripletBatch) -> None:
+    def check_finite(self, rows: list[Numbers], batch: TripletBatch) -> None:
         """Stop before a bad loss reaches the weights, or just after a bad gradient has.
 
         The gradient's norm is known one step late, since waiting for it would idle the device.
-        With a loss scale it may be infinite: the scaler then skips the step itself.
         """
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"The loss is {loss} at step {self.step}, on {', '.join(batch.origins)}",
-                hint="What was saved before is untouched; try a lower --lr",
-            )
-        if not math.isfinite(norm_before) and not self.precision.needs_scaling:
-            raise TrainingError(
-                f"The gradient's norm was {norm_before} at step {self.step - 1}",
-                hint="What was saved before is untouched; try a lower --lr",
-            )
+
+        def origins(rank: int) -> tuple[str, ...]:
+            own = rank == self.processes.rank
+            return batch.origins if own else self.batches.origins(self.step, self.phase, rank)
+
+        check_losses(rows, self.step, origins)
+        if not self.precision.needs_scaling:  # else the scaler skips such a step itself
+            check_norm(rows[0].norm, self.step - 1)
+
+    def check_last_gradient(self) -> None:
+        """As `check_finite`, without waiting for a step that may not come."""
+        if not self.precision.needs_scaling:
+            check_norm(float(self.norm), self.step - 1)
 
     def log(self, window: Window) -> None:
         """Write down the means since the last time."""
         means, progress = window.means(), self.progress()
-        left = self.seconds * (1 - progress) / max(progress, 1e-9)
+        left = self.clock * (1 - progress) / max(progress, 1e-9)
         self.logbook.write(
             "train",
             {"step": self.step, "seconds": self.seconds, "lr": self.current_rate, **means},
@@ -212,44 +243,26 @@ class Trainer:
         found = validate(self.ema.network, self.validation, self.precision)
         self.logbook.write(
             "validation",
-            {"step": self.step, "seconds": self.seconds, **found},
-            f"step {self.step}  validation PSNR: "
-            + ", ".join(
-                f"{name.removesuffix('_psnr_db')} {value:.2f} dB" for name, value in found.items()
-            ),
+            {"step": self.step, "seconds": self.seconds, **found.means},
+            f"step {self.step}  validation {found}",
+        )
+        self.folder.save_strips(self.step, found.strips)
+        self.folder.save_best(self.ema.network, self.state().facts, found.score)
+
+    def state(self) -> RunState:
+        """All that is needed to go on."""
+        return RunState(
+            step=self.step,
+            seconds=self.seconds,
+            weights=self.network.state_dict(),
+            average=self.ema.network.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            scaler=self.scaler.state_dict(),
+            recipe=self.recipe.to_dict(),
+            samples=self.batches.fingerprint,
         )
 
     def save(self) -> None:
         """Write weights, average and state, unless the last gradient was not finite."""
-        norm = float(self.norm)
-        if not math.isfinite(norm) and not self.precision.needs_scaling:
-            raise TrainingError(
-                f"The gradient's norm was {norm} at step {self.step - 1}",
-                hint="What was saved before is untouched; try a lower --lr",
-            )
-        self.folder.save(
-            self.network.spec,
-            self.recipe,
-            RunState(
-                step=self.step,
-                seconds=self.seconds,
-                weights=self.network.state_dict(),
-                average=self.ema.network.state_dict(),
-                optimizer=self.optimizer.state_dict(),
-                scaler=self.scaler.state_dict(),
-                samples=self.batches.fingerprint(),
-            ),
-        )
-
-
-def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW that lets the scan's decay, norms, biases and scales be as large as they like."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        last = name.rpartition(".")[2]
-        exempt = parameter.ndim <= 1 or last in NO_DECAY or last.endswith("bias")
-        (free if exempt else decayed).append(parameter)
-    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
-    fused = decayed[0].is_cuda
-    return torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+        self.check_last_gradient()
+        self.folder.save(self.network.spec, self.state())

@@ -1,8 +1,8 @@
 """Whole short clips: read as RGB pixels, which training wants, and written to time with."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import av
@@ -28,13 +28,38 @@ def read_clip(path: Path) -> NDArray[np.uint8]:
     Raises:
         InputError: if the file cannot be decoded to its end or holds no picture.
     """
+    return _read(path, None)
+
+
+def read_frames(path: Path, numbers: Collection[int]) -> NDArray[np.uint8]:
+    """The pictures of these numbers from 0, in rising order; nothing after the last is decoded.
+
+    Returns:
+        As `read_clip`.
+
+    Raises:
+        InputError: if the file cannot be decoded so far, or ends before.
+    """
+    pictures = _read(path, numbers)
+    if len(pictures) < len(numbers):
+        raise InputError(f"Ends before frame {max(numbers)}: {path}")
+    return pictures
+
+
+def _read(path: Path, numbers: Collection[int] | None) -> NDArray[np.uint8]:
+    """All pictures, or those of these numbers, that the file has."""
+    end = None if numbers is None else max(numbers) + 1
     try:
         with open_for_reading(path) as container:
             if not container.streams.video:
                 raise InputError(f"No video stream: {path}")
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
-            pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+            pictures = [
+                frame.to_ndarray(format="rgb24")
+                for number, frame in enumerate(islice(container.decode(stream), end))
+                if numbers is None or number in numbers
+            ]
     except (av.FFmpegError, OSError) as error:
         raise InputError(f"Cannot decode ({error.strerror}): {path}") from error
     if not pictures:

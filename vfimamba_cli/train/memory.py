@@ -1,0 +1,101 @@
+"""What a training step costs, and which batch fits where one does not."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from vfimamba_cli.data.triplet import TripletBatch
+from vfimamba_cli.errors import DeviceError
+from vfimamba_cli.ops.device import is_out_of_memory
+from vfimamba_cli.train.objective import Objective
+from vfimamba_cli.train.plan import Cost
+
+Result = TypeVar("Result")
+
+TIMED = 3
+"""Steps that are timed on a GPU, after one that is not."""
+
+
+def random_batch(samples: int, crop: int, device: torch.device) -> TripletBatch:
+    """Noise of the shapes of a batch."""
+    pictures = torch.rand(3, samples, 3, crop, crop, device=device)
+    half = torch.full((samples,), 0.5, device=device)
+    return TripletBatch(frames=pictures[:2], target=pictures[2], t=half, origins=())
+
+
+def measure_cost(objective: Objective, samples: int, crop: int, device: torch.device) -> Cost:
+    """Of eager passes on noise: of `samples` on a GPU, of one on a CPU.
+
+    Raises:
+        DeviceError: they do not fit, with the number that does.
+    """
+    on_gpu = device.type == "cuda"
+    samples = samples if on_gpu else 1
+    batch = random_batch(samples, crop, device)
+
+    def work() -> None:
+        run_passes(objective, batch)
+        if on_gpu:
+            torch.cuda.synchronize(device)
+
+    with_fitting_batch(work, objective, samples, crop, device)
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+    began, count = time.monotonic(), TIMED if on_gpu else 1
+    for _ in range(count):
+        work()
+    seconds = (time.monotonic() - began) / count / samples
+    nbytes = torch.cuda.max_memory_allocated(device) if on_gpu else None
+    return Cost(crop=crop, samples=samples, seconds=seconds, nbytes=nbytes)
+
+
+def run_passes(objective: Objective, batch: TripletBatch) -> None:
+    """Forward and backward, leaving no gradient behind."""
+    loss, _ = objective.eager(batch.frames, batch.t, batch.target)
+    torch.autograd.grad(loss, objective.parameters)
+
+
+def with_fitting_batch(
+    work: Callable[[], Result],
+    objective: Objective,
+    samples: int,
+    crop: int,
+    device: torch.device,
+) -> Result:
+    """Do `work` on batches of `samples`; where the memory is too small, say which would fit.
+
+    Raises:
+        DeviceError: the memory is too small.
+    """
+    try:
+        return work()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    # out of the handler, so that what the failed work held is free by now
+    fitting = largest_fitting(objective, samples, crop, device)
+    raise DeviceError(
+        f"Too little memory on {device} for {samples} samples of {crop} x {crop} in a process",
+        hint=f"{fitting} fit there: give --batch {fitting} for each process, or a smaller --crop"
+        if fitting
+        else "Not even one fits there: give a smaller --crop, or another --device",
+    )
+
+
+def largest_fitting(objective: Objective, samples: int, crop: int, device: torch.device) -> int:
+    """Samples that both passes have room for, by halving; 0 if not even one."""
+    objective.graphs = None
+    objective.network.zero_grad(set_to_none=True)
+    while samples := samples // 2:
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        try:
+            run_passes(objective, random_batch(samples, crop, device))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return samples
+    return 0

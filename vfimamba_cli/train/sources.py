@@ -1,0 +1,194 @@
+"""From the folders a user names to what samples are drawn from."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from vfimamba_cli.data.batches import Mixture
+from vfimamba_cli.data.clips import (
+    PHOTO_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Clip,
+    Footage,
+    find_files,
+    load_clips,
+    load_photos,
+)
+from vfimamba_cli.data.sampling import Shot, TripletRules, TripletSampler
+from vfimamba_cli.data.stored import StoredClip, find_vimeo90k, find_x_train, hold, in_threads
+from vfimamba_cli.data.synthetic import SyntheticRules, SyntheticScenes
+from vfimamba_cli.errors import InputError, OptionError
+from vfimamba_cli.train.recipe import Dataset, Recipe, Source
+from vfimamba_cli.video.estimate import decoded_bytes
+
+EXPECTED = """The strategies take either of:
+  DIR/vimeo90k/tri_trainlist.txt, sequences/...   http://toflow.csail.mit.edu (triplet set)
+  DIR/x-train/002/occ008.320/0000.png ...         https://github.com/JihyongOh/XVFI (X4K1000FPS)
+or any videos right in DIR, which then stand in for both
+"""
+
+Announce = Callable[[str], None]
+
+
+def has_published_sets(data: Path) -> bool:
+    """Whether `data` holds Vimeo90K or X-TRAIN, rather than videos of one's own."""
+    return any((data / name).is_dir() for name in ("vimeo90k", "x-train"))
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """All that samples of a run are drawn from.
+
+    Attributes:
+        shots: by dataset.
+        pictures: to move as layers.
+    """
+
+    shots: dict[Dataset, Sequence[Shot]] = field(default_factory=dict)
+    pictures: tuple[Clip, ...] = ()
+
+    def fingerprint(self) -> dict[str, int | str]:
+        """What a resumed run must find again, by the name of each thing."""
+        found: dict[str, int | str] = {}
+        for dataset, shots in self.shots.items():
+            found[dataset] = len(shots)
+            found[f"frames of {dataset}"] = sum(shot.length for shot in shots)
+        found["pictures to move"] = len(self.pictures)
+        shots = [*(shot for group in self.shots.values() for shot in group), *self.pictures]
+        names = "\n".join(shot.name for shot in shots)
+        digest = hashlib.sha256(names.encode(errors="replace")).hexdigest()
+        return {**found, "SHA-256 of file names": digest}
+
+    def mixtures(self, recipe: Recipe) -> tuple[Mixture, ...]:
+        """What each phase of `recipe` draws from."""
+        return tuple(
+            Mixture(
+                sources=tuple(self.drawn_by(source) for source in phase.sources),
+                shares=phase.shares,
+                crop=phase.crop,
+            )
+            for phase in recipe.phases
+        )
+
+    def drawn_by(self, source: Source) -> TripletSampler | SyntheticScenes:
+        """What makes the samples of `source`."""
+        if isinstance(source.rules, SyntheticRules):
+            return SyntheticScenes(self.pictures, source.rules)
+        return TripletSampler(self.shots[source.dataset], source.rules)
+
+
+def open_material(
+    recipe: Recipe, *, data: Path, photos: Path | None, device: torch.device, announce: Announce
+) -> Material:
+    """Find, and where they fit into memory decode, what `recipe` draws from; say what was found.
+
+    Raises:
+        InputError: something it needs is not there; says where to get it.
+        OptionError: there is nothing to move as layers.
+    """
+    shots: dict[Dataset, Sequence[Shot]] = {}
+    if "vimeo90k" in recipe.datasets:
+        clips = find_vimeo90k(data / "vimeo90k")
+        shots["vimeo90k"] = announce_set("Vimeo90K", clips, device, announce)
+    if "x-train" in recipe.datasets:
+        clips = find_x_train(data / "x-train")
+        shots["x-train"] = announce_set("X-TRAIN", clips, device, announce)
+    frames: tuple[Clip, ...] = ()
+    if "clips" in recipe.datasets:
+        footage = load_clips(check_folder(recipe, data), device=device)
+        announce_footage("clips", data, footage, announce)
+        shots["clips"] = frames = footage.clips
+    pictures: tuple[Clip, ...] = ()
+    if "synthetic" in recipe.datasets:
+        if photos:
+            found = load_photos(photos, device=device)
+            announce_footage("photographs", photos, found, announce)
+            pictures = found.clips
+        pictures += frames
+        if not pictures:
+            raise OptionError(
+                "There is nothing to move as layers", hint="Name a folder of pictures with --photos"
+            )
+    return Material(shots, pictures)
+
+
+def survey(recipe: Recipe, *, data: Path, photos: Path | None, announce: Announce) -> None:
+    """Say what there is to draw from, by what the files say of themselves.
+
+    Raises:
+        InputError: as `open_material`, where that can be known without decoding.
+    """
+    for dataset, find in (("vimeo90k", find_vimeo90k), ("x-train", find_x_train)):
+        if dataset in recipe.datasets:
+            clips = find(data / dataset)
+            nbytes = sum(clip.nbytes for clip in clips)
+            announce(f"{dataset}: {len(clips)} clips, {nbytes / 1e9:.2f} GB decoded")
+    folders = [(data, VIDEO_SUFFIXES, "video")] if "clips" in recipe.datasets else []
+    if photos and "synthetic" in recipe.datasets:
+        folders.append((photos, PHOTO_SUFFIXES, "photograph"))
+    for folder, suffixes, kind in folders:
+        paths = find_files(check_folder(recipe, folder), suffixes, kind)
+        nbytes = sum(in_threads(decoded_bytes, paths))
+        announce(f"{kind}s: {len(paths)} of {folder}, {nbytes / 1e9:.2f} GB decoded")
+
+
+def check_folder(recipe: Recipe, data: Path) -> Path:
+    """`data`, unless it holds nothing that a strategy could use."""
+    if recipe.stage in ("clips", "finetune") or not data.is_dir():
+        return data
+    if not any(path.suffix.lower() in VIDEO_SUFFIXES for path in data.iterdir()):
+        raise InputError(f"Neither Vimeo90K and X-TRAIN nor any video: {data}", hint=EXPECTED)
+    return data
+
+
+def announce_set(
+    name: str, clips: Sequence[StoredClip], device: torch.device, announce: Announce
+) -> tuple[Shot, ...]:
+    """Keep a published set in memory if it fits, and say so or not."""
+    held = hold(clips, device, announce)
+    stored = any(isinstance(clip, StoredClip) for clip in held)
+    where = "read as they are drawn" if stored else f"in the memory of {device}"
+    announce(
+        f"{name}: {len(held)} clips, {sum(clip.length for clip in held)} frames, "
+        f"{sum(clip.nbytes for clip in clips) / 1e9:.2f} GB decoded, {where}"
+    )
+    return held
+
+
+def announce_footage(kind: str, path: Path, footage: Footage, announce: Announce) -> None:
+    """Say how much there is, where it is kept, and what was skipped."""
+    for problem in footage.skipped:
+        announce(f"skipped: {problem}")
+    announce(
+        f"{kind}: {len(footage.clips)} of {path}, {footage.frame_count} frames, "
+        f"{footage.nbytes / 1e9:.2f} GB in the memory of {footage.device}, "
+        f"{len(footage.skipped)} skipped"
+    )
+
+
+def describe_source(source: Source) -> str:
+    """One line: how it is drawn from."""
+    rules = source.rules
+    if isinstance(rules, SyntheticRules):
+        return f"motion of {rules.displacement[0]:g} to {rules.displacement[1]:g} px"
+    return f"{describe_size(rules)}, {describe_interval(rules)}"
+
+
+def describe_size(rules: TripletRules) -> str:
+    """What frames are reduced to before a crop is cut."""
+    if rules.size is None:
+        return "full size" if rules.smallest_zoom == 1 else f"size x {rules.smallest_zoom:g} to 1"
+    low, high = rules.size
+    return f"short side {high} px" if low == high else f"short side {low} to {high} px"
+
+
+def describe_interval(rules: TripletRules) -> str:
+    """How far the two given frames lie apart."""
+    if rules.interval:
+        least, most = rules.interval
+        return f"interval {most} frames" if least == most else f"interval {least} to {most} frames"
+    low, high = rules.displacement
+    return f"interval up to {rules.largest_gap} frames, for motion of {low:g} to {high:g} px"
