@@ -1,44 +1,14 @@
 """FFmpeg's pixel formats: where their codes lie, and which one a picture fits into."""
 
-from fractions import Fraction
-
 import av
 import numpy as np
 import pytest
 
-from vfimamba_cli.frame import ColorSpec, ColorTags, Frame
+from tests.lossless import color_of, noise
+from vfimamba_cli.frame import ColorTags
 from vfimamba_cli.video.closest import closest_color
 from vfimamba_cli.video.formats import FORMATS, format_for
 from vfimamba_cli.video.planes import make_picture, read_planes
-
-
-def color_of(name, **more):
-    found = FORMATS[name]
-    return ColorSpec(
-        matrix="rgb" if found.model == "rgb" else "bt601",
-        full_range=found.full_range or found.model == "rgb",
-        bit_depth=found.depth,
-        subsampling=found.subsampling,
-        alpha=found.alpha,
-        **more,
-    )
-
-
-def noise(color, height, width):
-    rng = np.random.default_rng(height)
-    shapes = color.plane_shapes(height, width)
-    planes = [rng.integers(0, 1 << color.bit_depth, s).astype(color.dtype) for s in shapes]
-    return Frame(
-        planes=tuple(planes),
-        pts_seconds=Fraction(0),
-        duration_seconds=Fraction(1),
-        color=color,
-    )
-
-
-def assert_same(planes, others):
-    for plane, other in zip(planes, others, strict=True):
-        np.testing.assert_array_equal(plane, other)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -46,7 +16,8 @@ def test_what_is_written_into_a_format_is_read_from_it(name):
     color = color_of(name)
     frame = noise(color, 5, 7)
     planes = read_planes(make_picture(frame, name), color)
-    assert_same(planes, frame.planes)
+    for plane, expected in zip(planes, frame.planes, strict=True):
+        np.testing.assert_array_equal(plane, expected)
     assert all(plane.dtype == color.dtype and not plane.flags.writeable for plane in planes)
 
 
@@ -74,7 +45,9 @@ def test_the_codes_lie_where_the_library_puts_them(name):
     plain = format_for(color, FORMATS)
     frame = noise(color, 16, 32)
     picture = make_picture(frame, plain)
-    assert_same(read_planes(picture.reformat(format=name), color), frame.planes)
+    planes = read_planes(picture.reformat(format=name), color)
+    for plane, expected in zip(planes, frame.planes, strict=True):
+        np.testing.assert_array_equal(plane, expected)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +70,9 @@ def test_the_codes_lie_where_the_library_puts_them(name):
         ("yuva420p", ["yuv420p", "yuva444p"], "yuva444p"),
         ("rgba", ["yuv420p", "yuva420p"], "yuva420p"),
         ("rgba", ["yuv420p", "gray"], "yuv420p"),
+        ("yuv440p", ["yuv422p", "yuv420p", "yuv444p"], "yuv444p"),
+        ("ya16le", ["ya8", "yuva444p16le", "gray16le"], "yuva444p16le"),
+        ("gbrp16le", ["yuv444p16le", "gbrp12le"], "gbrp12le"),
     ],
 )
 def test_an_encoder_that_lacks_a_format_is_given_what_loses_least(source, offered, closest):

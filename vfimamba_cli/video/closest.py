@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from vfimamba_cli.frame import ColorSpec, ColorTags, Matrix
+from vfimamba_cli.frame import HALVINGS, ColorSpec, ColorTags, Matrix, Subsampling
 from vfimamba_cli.video.formats import FORMATS, PixelFormat, format_for, model_of
 
 HD_LINES = 720
@@ -13,7 +13,7 @@ BT2020 = 9
 MATRIX_CODES: dict[Matrix, int] = {"rgb": 0, "bt709": 1, "bt601": 6, "bt2020": BT2020}
 """Of ITU-T H.273; that of BT.2020 is that of its primaries too."""
 
-SAMPLES = {"400": 0, "410": 2, "411": 4, "420": 4, "422": 8, "440": 8, "444": 16}
+SAMPLES = {"400": 0, "410": 1, "411": 4, "420": 4, "422": 8, "440": 8, "444": 16}
 """Chroma samples for every 16 of luma."""
 
 
@@ -47,23 +47,30 @@ def closest_color(color: ColorSpec, offered: Iterable[str], *, height: int) -> C
 
 
 def _merit(color: ColorSpec, found: PixelFormat) -> tuple[float, ...]:
-    """Larger is better, the first difference decides."""
-    chroma = color.subsampling
-    if model_of(color) == "rgb" and found.model == "yuv":
-        chroma = "420"
-    more_chroma = SAMPLES[found.subsampling] - SAMPLES[chroma]
+    """Larger is better, the first difference decides. Grey loses nothing as Y'CbCr or R'G'B'."""
+    before = model_of(color)
+    chroma = "420" if before == "rgb" and found.model == "yuv" else color.subsampling
     more_depth = found.depth - color.bit_depth
     return (
         found.alpha == color.alpha,
         found.alpha > color.alpha,
-        found.model == model_of(color),
-        found.model == "yuv",
+        before in (found.model, "grey"),
         more_depth >= 0,
         -abs(more_depth),
-        more_chroma >= 0,
-        -abs(more_chroma),
+        found.model == before,
+        found.model == "yuv",
+        holds_chroma(found.subsampling, chroma),
+        -abs(SAMPLES[found.subsampling] - SAMPLES[chroma]),
         not found.full_range,
     )
+
+
+def holds_chroma(wide: Subsampling, narrow: Subsampling) -> bool:
+    """Whether chroma of `narrow` loses nothing as that of `wide`."""
+    if "400" in (wide, narrow):
+        return narrow == "400"
+    pairs = zip(HALVINGS[wide], HALVINGS[narrow], strict=True)
+    return all(halved <= given for halved, given in pairs)
 
 
 def _converted(color: ColorSpec, found: PixelFormat, height: int) -> ColorSpec:

@@ -3,7 +3,7 @@
 from av.container import InputContainer
 
 from vfimamba_cli.frame import ColorSpec, ColorTags
-from vfimamba_cli.video.closest import SAMPLES
+from vfimamba_cli.video.closest import holds_chroma
 from vfimamba_cli.video.containers import Container
 from vfimamba_cli.video.encoder import Encoder
 from vfimamba_cli.video.hdr import hdr_options
@@ -59,6 +59,6 @@ def losses_of_color(before: ColorSpec, after: ColorSpec) -> list[str]:
         lost.append("their alpha")
     if before.bit_depth > after.bit_depth:
         lost.append(f"{before.bit_depth - after.bit_depth} of {before.bit_depth} bits")
-    if SAMPLES[before.subsampling] > SAMPLES[after.subsampling]:
+    if not holds_chroma(after.subsampling, before.subsampling):
         lost.append(f"chroma, {before.subsampling} to {after.subsampling}")
     return lost
