@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+Audio = Literal["stretch", "drop"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +16,8 @@ class WriteOptions:
         crf: quality on the codec's own scale, lower is better.
         preset: speed, by the encoder's own names.
         encoder_options: more of the encoder's own options.
+        audio: what becomes of sound when the output is slower than the source: `stretch` keeps its
+            pitch; `drop` leaves it out, even if the output is not.
         strict: what the container cannot hold as it is makes an error instead of a note.
         overwrite: replace an existing file.
     """
@@ -21,5 +26,6 @@ class WriteOptions:
     crf: float | None = None
     preset: str | None = None
     encoder_options: Mapping[str, str] = field(default_factory=dict)
+    audio: Audio = "stretch"
     strict: bool = False
     overwrite: bool = False

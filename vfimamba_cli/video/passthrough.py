@@ -11,6 +11,7 @@ from av.stream import AttachmentStream, Stream
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.probe import damage_is_an_input_error, open_input
 from vfimamba_cli.video.pyav import AnyPacket, as_fraction, readable
+from vfimamba_cli.video.retime import is_kept, retime, seconds_of
 from vfimamba_cli.video.sound import SoundEncoder
 from vfimamba_cli.video.streams import StreamPlan
 from vfimamba_cli.video.subtitles import SubtitleEncoder
@@ -49,15 +50,20 @@ class Track(Protocol):
 
 
 class Copy:
-    """A track whose packets stay as they are."""
+    """A track whose packets stay as they are, but for their times."""
 
-    def __init__(self, source: Stream, target: OutputContainer) -> None:
+    def __init__(self, source: Stream, target: OutputContainer, time_map: TimeMap) -> None:
         self.stream = target.add_stream_from_template(source, opaque=True)
+        self._time_map = time_map
+        self._begun = source.type != "video" or time_map.start_seconds is None
 
     def encode(self, packet: AnyPacket) -> Iterator[AnyPacket]:
-        """The packet, moved over."""
-        packet.stream = self.stream
-        yield packet
+        """The packet, moved over; none before a video's first picture that needs no other."""
+        self._begun |= packet.is_keyframe
+        if self._begun:
+            retime(packet, self._time_map)
+            packet.stream = self.stream
+            yield packet
 
     def finish(self) -> Iterator[AnyPacket]:
         """Nothing is held back."""
@@ -93,11 +99,11 @@ class Passthrough:
             return
         track: Track
         if plan.action == "copy":
-            track = Copy(stream, self._target)
+            track = Copy(stream, self._target, self.time_map)
         elif isinstance(stream, AudioStream):
-            track = SoundEncoder(stream, self._target, plan.encoder)
+            track = SoundEncoder(stream, self._target, plan.encoder, self.time_map)
         else:
-            track = SubtitleEncoder(stream, self._target, plan.encoder)
+            track = SubtitleEncoder(stream, self._target, plan.encoder, self.time_map)
         track.stream.metadata.update(kept_tags(stream.metadata))
         track.stream.disposition = stream.disposition
         self._tracks[stream.index] = track
@@ -110,16 +116,10 @@ class Passthrough:
         self._advance()
 
     def copy_until(self, seconds: Fraction | None) -> None:
-        """Carry over what belongs before `seconds`; everything that is left if None."""
+        """Carry over what belongs before `seconds` of the output; all that is left if None."""
         while self._waiting is not None:
-            time_base = as_fraction(self._waiting.time_base)
-            assert time_base is not None
-            decode_ticks = self._waiting.dts
-            if (
-                seconds is not None
-                and decode_ticks is not None
-                and decode_ticks * time_base > seconds
-            ):
+            decoded = seconds_of(self._waiting.dts, self._waiting)
+            if seconds is not None and decoded is not None and self.time_map(decoded) > seconds:
                 return
             self._mux(self._tracks[self._waiting.stream_index].encode(self._waiting))
             self._advance()
@@ -133,19 +133,22 @@ class Passthrough:
         self._target.mux(ready)
 
     def _advance(self) -> None:
-        """Fetch the next packet, with its times moved to the clock of the frames."""
-        with damage_is_an_input_error(self._info.path):
-            packet = next((packet for packet in self._packets if packet.size), None)
-        self._waiting = packet
-        if packet is None:
-            return
-        if packet.dts is None:
-            packet.dts = packet.pts
-        time_base = as_fraction(packet.time_base)
-        if self._info.origin_seconds and time_base is not None:
-            shift = round(self._info.origin_seconds / time_base)
-            packet.pts = None if packet.pts is None else packet.pts - shift
-            packet.dts = None if packet.dts is None else packet.dts - shift
+        """Fetch the next packet that is kept, with its times moved to the clock of the frames."""
+        self._waiting = None
+        while self._waiting is None:
+            with damage_is_an_input_error(self._info.path):
+                packet = next((packet for packet in self._packets if packet.size), None)
+            if packet is None:
+                return
+            if packet.dts is None:
+                packet.dts = packet.pts
+            time_base = as_fraction(packet.time_base)
+            if self._info.origin_seconds and time_base is not None:
+                shift = round(self._info.origin_seconds / time_base)
+                packet.pts = None if packet.pts is None else packet.pts - shift
+                packet.dts = None if packet.dts is None else packet.dts - shift
+            if is_kept(packet, self.time_map):
+                self._waiting = packet
 
     def _attach(self, stream: Stream) -> None:
         """A file within the file; Matroska has covers as such, too."""

@@ -1,6 +1,6 @@
 """What becomes of every stream that is not interpolated, decided before the first frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Literal
 
@@ -12,6 +12,7 @@ from av.stream import Disposition, Stream
 
 from vfimamba_cli.video.containers import Container
 from vfimamba_cli.video.info import VideoInfo
+from vfimamba_cli.video.options import Audio
 
 CHAPTER_TEXT = "bin_data"
 """How MP4 stores the names of chapters, which are written anew."""
@@ -37,11 +38,46 @@ class StreamPlan:
     loss: str = ""
 
 
+SAME_SOUND = {
+    "aac": "aac",
+    "ac3": "ac3",
+    "alac": "alac",
+    "eac3": "eac3",
+    "flac": "flac",
+    "mp3": "libmp3lame",
+    "opus": "libopus",
+}
+"""Codec of a sound -> its encoder, where that is a good one. So is that of any PCM."""
+
+
 def plan_streams(
-    source: InputContainer, info: VideoInfo, container: Container
+    source: InputContainer,
+    info: VideoInfo,
+    container: Container,
+    *,
+    audio: Audio = "stretch",
+    stretched: bool = False,
 ) -> tuple[StreamPlan, ...]:
-    """A plan for each stream of `source`, in its order."""
-    return tuple(_plan(stream, info, container) for stream in source.streams)
+    """A plan for each stream of `source`, in its order.
+
+    Args:
+        source: to be read from.
+        info: of it.
+        container: to be written.
+        audio: as in `WriteOptions`.
+        stretched: whether the output is slower than the source.
+    """
+    plans = []
+    for stream in source.streams:
+        plan = _plan(stream, info, container)
+        if stream.type == "audio" and audio == "drop":
+            plan = StreamPlan(index=stream.index, action="drop")
+        elif stream.type == "audio" and stretched and plan.action == "copy":
+            codec = stream.codec_context.codec.canonical_name
+            same = codec if codec.startswith("pcm_") else SAME_SOUND.get(codec)
+            plan = replace(plan, action="encode", encoder=same or container.sound)
+        plans.append(plan)
+    return tuple(plans)
 
 
 def _plan(stream: Stream, info: VideoInfo, container: Container) -> StreamPlan:

@@ -9,18 +9,24 @@ from av.subtitles.stream import SubtitleStream
 
 from vfimamba_cli.video.containers import MILLISECOND
 from vfimamba_cli.video.pyav import AnyPacket, as_fraction
+from vfimamba_cli.video.retime import retime
+from vfimamba_cli.video.timeline import TimeMap
 
 
 class SubtitleEncoder:
-    """Turns the packets of one text format into those of another, with the same times.
+    """Turns the packets of one text format into those of another, at the output's times.
 
     Args:
         source: stream that the packets come from.
         target: file that gets a stream for them.
         encoder: FFmpeg's name of the other format.
+        time_map: from the packets' times to the output's.
     """
 
-    def __init__(self, source: Stream, target: OutputContainer, encoder: str) -> None:
+    def __init__(
+        self, source: Stream, target: OutputContainer, encoder: str, time_map: TimeMap
+    ) -> None:
+        self._time_map = time_map
         decoder = source.codec_context
         assert isinstance(decoder, SubtitleCodecContext)
         decoder.open(strict=False)
@@ -37,6 +43,7 @@ class SubtitleEncoder:
         words = self._decoder.decode2(packet)
         if words is None or not words.rects:
             return
+        retime(packet, self._time_map)
         encoded = self.stream.codec_context.encode_subtitle(words)
         encoded.stream, encoded.time_base = self.stream, packet.time_base
         encoded.pts = encoded.dts = packet.pts

@@ -28,6 +28,7 @@ from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.passthrough import Passthrough, kept_tags
 from vfimamba_cli.video.probe import open_input
 from vfimamba_cli.video.pyav import open_for_writing
+from vfimamba_cli.video.retime import retimed_chapters
 from vfimamba_cli.video.streams import plan_streams
 from vfimamba_cli.video.target import check_target, part_file
 from vfimamba_cli.video.timeline import Timing
@@ -93,7 +94,13 @@ class VideoWriter:
     def _plan(self) -> list[str]:
         """Decide what becomes of everything in the source, and say so."""
         with open_input(self.info.path) as source:
-            self._plans = plan_streams(source, self.info, self.container)
+            self._plans = plan_streams(
+                source,
+                self.info,
+                self.container,
+                audio=self.options.audio,
+                stretched=self.timing.time_map.scale != 1,
+            )
             losses = losses_of_the_file(source, self.info, self.container, self.encoder, self.color)
         losses = [plan.loss for plan in self._plans if plan.loss] + losses
         if losses and self.options.strict:
@@ -207,7 +214,8 @@ class VideoWriter:
                 self._passthrough.add(stream, plan)
         self._container.metadata.update(kept_tags(source.metadata))
         if self.container.chapters:
-            self._container.set_chapters(source.chapters())
+            chapters = retimed_chapters(source.chapters(), self.timing.time_map)
+            self._container.set_chapters(list(chapters))
 
     def _write_header(self) -> None:
         """Open the encoder, which says only now that it cannot; so do some containers."""
