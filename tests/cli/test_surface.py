@@ -47,7 +47,7 @@ def test_help_answers_at_once():
 
 def test_help_names_every_command():
     out = run("--help").stdout
-    assert all(command in out for command in ("interpolate", "train", "bench", "weights"))
+    assert all(command in out for command in ("interpolate", "train", "bench", "weights", "runs"))
 
 
 def test_the_version_is_the_package_version():

@@ -29,7 +29,7 @@ from vfimamba_cli.train.recipe import Phase, Recipe, Source
 from vfimamba_cli.train.run_folder import COPIES, RunFolder, RunState
 from vfimamba_cli.train.sources import Material
 from vfimamba_cli.train.trainer import Trainer
-from vfimamba_cli.train.validation import Findings, group_clips, load_validation, validate
+from vfimamba_cli.train.validation import Findings, load_validation, prepare, validate
 from vfimamba_cli.video.still import read_still
 
 CPU = torch.device("cpu")
@@ -135,7 +135,7 @@ def test_a_run_leaves_weights_average_and_log(tmp_path):
 
 def test_the_last_averages_and_the_best_one_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer_module, "SAVE_SECONDS", 0)
-    clips = group_clips(list(torch.randint(256, (2, 9, 3, 32, 32), dtype=torch.uint8)))
+    clips = prepare(list(torch.randint(256, (2, 9, 3, 32, 32), dtype=torch.uint8)))
     trainer = trainer_in(tmp_path, recipe_of(6), validation=clips, validate_every=2)
     scores = iter((5.0, 9.0, 7.0))
     monkeypatch.setattr(Findings, "score", property(lambda self: next(scores)))
@@ -209,7 +209,7 @@ def test_validation_measures_the_average_of_two_frames_right(tmp_path):
     network = Blend()
     nn.init.zeros_(network.conv.weight)
     nn.init.zeros_(network.conv.bias)
-    trainer = trainer_in(tmp_path, network=network, validation=group_clips(list(clips)))
+    trainer = trainer_in(tmp_path, network=network, validation=prepare(list(clips)))
     trainer.validate()
     (entry,) = entries_of(tmp_path, "validation")
     middle = (clips[:, 0].double() + clips[:, 8].double()) / 2
@@ -228,7 +228,7 @@ def test_validation_is_told_apart_by_how_much_moves():
         )
         for step in (1, 30)
     ]  # 2 and 8, 60 and 240 pixels between the two frames
-    found = validate(Blend(), group_clips(clips), choose_precision(CPU))
+    found = validate(Blend(), prepare(clips), choose_precision(CPU))
     bands = {name.split("_")[0] for name in found.means} - {"middle", "step"}
     assert {"small", "large"} <= bands
     assert found.means["small_psnr_db"] > found.means["large_psnr_db"]

@@ -1,4 +1,4 @@
-"""Line plots as SVG: panels side by side, values on a logarithmic axis, a legend under each."""
+"""Line plots as SVG: panels side by side, a legend under each."""
 
 import math
 from collections.abc import Sequence
@@ -13,13 +13,16 @@ LEFT, TOP, GAP, LEGEND_LINE = 64, 40, 56, 18
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 """Told apart by the color-blind too (Okabe and Ito)."""
 
+MOST_X = 6
+"""Of marks that stand at the points themselves; more are round numbers instead."""
+
 WIDTHS = (4, 2)
 """In turn, so that a line shows where another lies on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Points (x, y), y above 0, joined in their order; lines of one `color` belong together."""
+    """Points (x, y) joined in their order; lines of one `color` belong together."""
 
     label: str
     color: int
@@ -41,11 +44,22 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One pair of axes."""
+    """One pair of axes; values lie on a logarithmic one, and above 0, unless it is `linear`."""
 
     title: str
     x_label: str
     lines: Sequence[Line]
+    linear: bool = False
+
+    def marks(self, low: float, high: float) -> list[float]:
+        """Round values from the last at or below `low` to the first at or above `high`."""
+        return even_ticks(low, high) if self.linear else ticks(low, high)
+
+    def height_of(self, y: float, low: float, high: float) -> float:
+        """Where `y` lies between `low` (0) and `high` (1)."""
+        if self.linear:
+            return (y - low) / (high - low)
+        return math.log(y / low) / math.log(high / low)
 
 
 def draw(panels: Sequence[Panel]) -> str:
@@ -77,15 +91,26 @@ def ticks(low: float, high: float) -> list[float]:
     return every[first : max(last, first + 1) + 1]
 
 
+def even_ticks(low: float, high: float) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten, five steps at most between `low` and `high`;
+    the ends lie outside.
+    """
+    least = (high - low) / 5 or 1.0
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(power * i for i in (1, 2, 5, 10) if power * i >= least * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [step * i for i in range(first, max(last, first + 1) + 1)]
+
+
 def _panel(panel: Panel, number: int) -> list[str]:
     points = [point for line in panel.lines for point in line.points]
     xs = sorted({x for x, _ in points})
-    marks = ticks(min(y for _, y in points), max(y for _, y in points))
+    marks = panel.marks(min(y for _, y in points), max(y for _, y in points))
     span = xs[-1] - xs[0] or 1.0
 
     def at(x: float, y: float) -> tuple[float, float]:
         across = (x - xs[0]) / span
-        up = math.log(y / marks[0]) / math.log(marks[-1] / marks[0])
+        up = panel.height_of(y, marks[0], marks[-1])
         return WIDTH * across, HEIGHT * (1 - up)
 
     lines = [f'<g transform="translate({number * (LEFT + WIDTH + 24) + LEFT} {TOP})">']
@@ -95,7 +120,8 @@ def _panel(panel: Panel, number: int) -> list[str]:
         _, y = at(xs[0], mark)
         lines.append(f'<path d="M0 {y:.1f}H{WIDTH}" stroke="#ddd"/>')
         lines.append(_text(-6, y + 4, f"{mark:g}", "end"))
-    for x in xs:
+    inside = [x for x in even_ticks(xs[0], xs[-1]) if xs[0] <= x <= xs[-1]]
+    for x in xs if len(xs) <= MOST_X else inside:
         across, _ = at(x, marks[0])
         lines.append(_text(across, HEIGHT + 18, f"{x:.0f}", "middle"))
     for line in panel.lines:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vfimamba_cli.cli import interpolate, train, weights
+from vfimamba_cli.cli import interpolate, runs, train, weights
 from vfimamba_cli.cli.bench.command import bench
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("interpolate")(interpolate.interpolate)
 app.command("train")(train.train)
 app.command("bench")(bench)
 app.add_typer(weights.app, name="weights")
+app.add_typer(runs.app, name="runs")
 
 
 def print_version(wanted: bool) -> None:

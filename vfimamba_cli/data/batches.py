@@ -5,7 +5,6 @@ resumes sees what it would have seen without stopping, and so do processes that 
 however many they are, and threads that read ahead.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -118,7 +117,7 @@ class TripletBatches:
         device: torch.device,
         rank: int = 0,
         ranks: int = 1,
-        workers: int = 0,
+        workers: int = 1,
         fingerprint: Mapping[str, int | str] | None = None,
         announce: Callable[[str], None] | None = None,
     ) -> None:
@@ -127,7 +126,7 @@ class TripletBatches:
         self.fingerprint, self.announce = dict(fingerprint or {}), announce or (lambda _: None)
         self.skipped: dict[str, str] = {}
         self.ahead: dict[tuple[int, int], list[Future[CutSample | MovedSample]]] = {}
-        self.pool = ThreadPoolExecutor(workers or os.cpu_count(), "samples")
+        self.pool = ThreadPoolExecutor(workers, "samples")
 
     def at(self, step: int, phase: int = 0) -> TripletBatch:
         """This process's part of the batch of optimizer step `step`, drawn as in `phase`."""

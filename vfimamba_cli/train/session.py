@@ -1,5 +1,6 @@
 """From the folders a user names to a trained network: puts the parts of a run together."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -142,6 +143,7 @@ def make_trainer(
         device=device,
         rank=processes.rank,
         ranks=processes.count,
+        workers=max((os.cpu_count() or 1) // processes.count, 1),
         fingerprint=material.fingerprint(),
         announce=announce,
     )

@@ -3,7 +3,7 @@
 N clips of 9 frames, B of them at a time, H x W pixels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vfimamba_cli.data.clips import Clip, estimate_speed, load_clips, make_thumbnails
-from vfimamba_cli.data.davis7 import CLIP_LENGTH, FILE, read_davis7, spread
-from vfimamba_cli.errors import InputError
+from vfimamba_cli.data.clips import estimate_speed, make_thumbnails
+from vfimamba_cli.data.held_out import group_by_size, load_held_out
 from vfimamba_cli.metrics import psnr_8bit, round_8bit, ssim_matlab
 from vfimamba_cli.model.vfimamba import VFIMamba
 from vfimamba_cli.train.precision import Precision
@@ -80,40 +79,13 @@ class Findings:
 
 
 def load_validation(folder: Path) -> ValidationSet:
-    """The DAVIS-7 file in `folder`, or else its videos: some of them, nine frames of each.
-
-    Raises:
-        InputError: there is neither, or no video of nine frames.
-    """
-    if (folder / FILE).is_file():
-        clips = spread(read_davis7(folder / FILE), CLIPS)
-        return group_clips(list(torch.from_numpy(clips).permute(0, 1, 4, 2, 3).contiguous()))
-    footage = load_clips(folder, device=torch.device("cpu"))
-    cut = [middle_of(clip) for clip in footage.clips if clip.length >= CLIP_LENGTH]
-    if not cut:
-        raise InputError(
-            f"No video of {CLIP_LENGTH} frames or more to measure progress on: {folder}",
-            hint=f"Name a folder of longer videos with --val, or of {FILE}",
-        )
-    chosen = np.linspace(0, len(cut) - 1, min(CLIPS, len(cut))).round().astype(int)
-    return group_clips([cut[i] for i in chosen])
+    """As `load_held_out`, for `validate`."""
+    return prepare(load_held_out(folder, CLIPS))
 
 
-def middle_of(clip: Clip) -> Tensor:
-    """(9, 3, H, W) uint8: the frames in the middle, cut to multiples of 16 round their center."""
-    start = (clip.length - CLIP_LENGTH) // 2
-    height, width = (side // 16 * 16 for side in clip.size)
-    top, left = (clip.size[0] - height) // 2, (clip.size[1] - width) // 2
-    part = clip.frames[start : start + CLIP_LENGTH]
-    return part[..., top : top + height, left : left + width]
-
-
-def group_clips(clips: Sequence[Tensor]) -> ValidationSet:
-    """Clips of one size lie in one tensor."""
-    sizes: dict[torch.Size, list[Tensor]] = {}
-    for clip in clips:
-        sizes.setdefault(clip.shape, []).append(clip)
-    groups = tuple(torch.stack(group) for group in sizes.values())
+def prepare(clips: list[Tensor]) -> ValidationSet:
+    """(9, 3, H, W) uint8 each, as `validate` takes them."""
+    groups = tuple(group_by_size(clips))
     speeds = [[estimate_speed(make_thumbnails(clip)) for clip in group] for group in groups]
     return ValidationSet(groups, tuple(torch.tensor(row) for row in speeds))
 

@@ -1,0 +1,41 @@
+"""`vfimamba runs`: what came of training, to look at."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vfimamba_cli.cli.errors import user_errors
+
+app = typer.Typer(help="Look at what came of training.", no_args_is_help=True)
+
+
+@app.command()
+def curves(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of `train --out`")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="SVG to write")],
+) -> None:
+    """Draw the validation of several runs into one plot."""
+    with user_errors():
+        from vfimamba_cli.bench.curves import draw_curves
+        from vfimamba_cli.checkpoint.store import write_atomically
+
+        write_atomically(output, draw_curves(runs).encode())
+
+
+@app.command()
+def sheet(
+    models: Annotated[list[str], typer.Argument(help="Names or paths of weights, the newest last")],
+    data: Annotated[Path, typer.Option(help="Folder of vidim_davis7.mp4, or of videos")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG to write")],
+    pairs: Annotated[int, typer.Option(min=1, help="Rows")] = 24,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
+) -> None:
+    """Make hard pairs with several models, beside the average and the truth."""
+    with user_errors():
+        from vfimamba_cli.bench.sheet import make_sheet
+        from vfimamba_cli.checkpoint.store import write_atomically
+
+        made = make_sheet(models, folder=data, pairs=pairs, device=device)
+        write_atomically(output, made.to_png())
+        typer.echo(made.table())
