@@ -26,6 +26,7 @@ from vfimamba_cli.pipeline.frames import FrameMaker
 from vfimamba_cli.pipeline.options import EngineOptions, PictureOptions, TimeOptions
 from vfimamba_cli.pipeline.report import Report, Watch
 from vfimamba_cli.video.cuts import changes
+from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.timeline import MultiplyRate, Slot
 
@@ -243,6 +244,16 @@ def test_a_container_that_is_not_written_becomes_matroska_by_default(tmp_path):
     rate = Fraction(50)
     assert default_output(tmp_path / "a.avi", rate) == tmp_path / "a.50fps.mkv"
     assert default_output(tmp_path / "a.MOV", rate) == tmp_path / "a.50fps.MOV"
+
+
+@pytest.mark.parametrize("options", [{"codec": "h246"}, {"codec": "ffv1"}])
+def test_how_to_write_is_checked_before_any_model_is_loaded(tmp_path, monkeypatch, options):
+    make_clip(tmp_path / "in.mp4", frames=2, size=(64, 48))
+    monkeypatch.setattr("vfimamba_cli.pipeline.load_model", lambda _: pytest.fail("loaded"))
+    with pytest.raises((OptionError, OutputError)):
+        interpolate_video(
+            tmp_path / "in.mp4", tmp_path / "out.mp4", writing=WriteOptions(**options)
+        )
 
 
 def test_the_output_is_looked_at_before_any_model_is_loaded(tmp_path, monkeypatch):

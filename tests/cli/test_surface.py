@@ -14,7 +14,7 @@ from vfimamba_cli.cli.app import app, main
 
 OPTIONS = {
     "interpolate": "output factor fps slowmo start end tail deinterlace model device scan "
-    "flow-scale tile codec crf preset encoder-opt strict yes",
+    "flow-scale tile codec crf preset encoder-opt audio strict yes",
     "train": "data stage photos synthetic-share val val-every model column-merge arrangement out "
     "steps minutes batch crop lr init resume dry-run device scan seed",
     "bench": "dataset speed end-to-end scan cost data model size dtype flow-scale tile runs device "

@@ -18,6 +18,7 @@ FLOW_SCALES: dict[str, float | Literal["auto"]] = {
     "0.25": 0.25,
 }
 TAILS: dict[str, Literal["hold", "drop"]] = {"hold": "hold", "drop": "drop"}
+AUDIO: dict[str, Literal["stretch", "drop"]] = {"stretch": "stretch", "drop": "drop"}
 
 
 def interpolate(
@@ -83,6 +84,9 @@ def interpolate(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="An option of the encoder's own; repeatable"),
     ] = None,
+    audio: Annotated[
+        str, typer.Option(help="stretch or drop: what becomes of sound with --slowmo")
+    ] = "stretch",
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Refuse to leave out or convert what OUT's kind cannot hold"),
@@ -129,6 +133,7 @@ def interpolate(
                 crf=crf,
                 preset=preset,
                 encoder_options=parse_options(encoder_opt or ()),
+                audio=one_of(audio, AUDIO, "--audio"),
                 strict=strict,
                 overwrite=overwrite,
             ),

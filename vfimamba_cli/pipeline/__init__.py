@@ -67,10 +67,12 @@ def interpolate_video(
         deinterlace=pictures.deinterlace,
     ) as reader:
         check_whole_pictures(reader.info, pictures)
-        if output is not None:  # before any work, and any download
+        if output is not None:
             check_target(Path(output), Path(source), overwrite=writing.overwrite)
         plan = Plan.of(reader.info, time)
         target = Path(output or default_output(Path(source), plan.timing.rate))
+        planned = VideoWriter(target, info=reader.info, timing=plan.timing, options=writing)
+        # All that can be refused is by now, before any work and any download.
         interpolator = Interpolator(
             load_model(engine.model),
             device=engine.device,
@@ -79,7 +81,7 @@ def interpolate_video(
             tile=engine.tile,
             announce=announce,
         )
-        with VideoWriter(target, info=reader.info, timing=plan.timing, options=writing) as writer:
+        with planned as writer:
             maker = FrameMaker(interpolator, plan.timeline, writer.color)
             for line in chain(choices(interpolator, reader.info), encoding(writer), writer.notes):
                 announce(line)
