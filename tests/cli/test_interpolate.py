@@ -61,7 +61,7 @@ FAULTS = {
     "output exists": (["in.mp4", "-o", "there.mp4"], 4, "--yes"),
     "unknown container": (["in.mp4", "-o", "out.xyz"], 4, "xyz"),
     "unknown model": (["in.mp4", "-o", "out.mp4", "--model", "vfimamba-z"], 5, "vfimamba-s"),
-    "factor 0": (["in.mp4", "-o", "out.mp4", "--factor", "0"], 2, "--factor"),
+    "factor 0": (["in.mp4", "-o", "out.mp4", "--factor", "0"], 2, "The factor"),
     "factor a word": (["in.mp4", "-o", "out.mp4", "--factor", "two"], 2, "--factor"),
     "bad flow scale": (["in.mp4", "-o", "out.mp4", "--flow-scale", "0.3"], 2, "0.3"),
     "corrupt checkpoint": (["in.mp4", "-o", "out.mp4", "--model", "bad.safetensors"], 5, "bad."),
