@@ -197,3 +197,39 @@ def test_what_an_encoder_cannot_take_is_converted_in_all_frames_alike(
     seen = to_rgb(still.planes, color, "cpu")
     shown = to_rgb(sent[0].planes, sent[0].color, "cpu")
     assert (seen[:3] - shown[:3]).abs().mean() < 2 / 255
+
+
+@pytest.mark.usefixtures("averaging")
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pixel_format"),
+    [
+        (".webm", "vp9", "yuva420p"),
+        (".mkv", "ffv1", "yuva420p"),
+        (".mov", "prores", "yuva444p12le"),
+    ],
+)
+def test_alpha_stays_where_the_container_has_a_codec_with_it(tmp_path, suffix, codec, pixel_format):
+    still = scene(color_of("yuva420p"), 64, 64)
+    write_lossless(tmp_path / "in.mkv", [still, still])
+    _, new, _, after = interpolate(tmp_path / "in.mkv", tmp_path / f"out{suffix}", codec=None)
+    assert (after.codec, after.pixel_format) == (codec, pixel_format)
+    before, shown = (f.planes[3] / ((1 << f.color.bit_depth) - 1) for f in (still, new[1]))
+    assert abs(before - shown).mean() < 0.01
+
+
+@pytest.mark.usefixtures("averaging")
+@pytest.mark.parametrize("name", ["yuva420p", "bgra", "yuva444p10le"])
+def test_alpha_is_dropped_for_a_container_without_and_that_is_said(tmp_path, name):
+    still = scene(color_of(name), 64, 64)
+    write_lossless(tmp_path / "in.mkv", [still, still])
+    said = []
+    interpolate_video(
+        tmp_path / "in.mkv",
+        tmp_path / "out.mp4",
+        engine=EngineOptions(device="cpu"),
+        announce=said.append,
+    )
+    assert any("lose their alpha" in line for line in said)
+    info, _ = read(tmp_path / "out.mp4")
+    assert info.codec == ("hevc" if "10" in name else "h264")
+    assert not info.color.alpha

@@ -53,10 +53,9 @@ class VideoCodec:
         """FFmpeg's name of what comes out: `hevc` of `libx265`."""
         return Codec(self.encoder, "w").canonical_name
 
-    @property
-    def formats(self) -> tuple[str, ...]:
-        """FFmpeg's names of the pixel formats that it takes."""
-        return offered_formats(self.encoder)
+    def formats(self, container: Container) -> tuple[str, ...]:
+        """FFmpeg's names of the pixel formats that it takes and `container` keeps."""
+        return offered_formats(self.encoder, alpha_beside=container.alpha_beside)
 
     def has_size(self, width: int, height: int, color: ColorSpec) -> bool:
         """Whether there are pictures of that size in pixels."""
@@ -203,11 +202,12 @@ def default_codec(info: VideoInfo, container: Container) -> VideoCodec:
     """
     color = info.color
     deep = color.bit_depth > 8 or color.tags.transfer in HDR_TRANSFERS
-    order = (*ALPHA_ORDER * color.alpha, *(DEEP_ORDER if deep else SDR_ORDER))
-    fitting = [CODECS[name] for name in order if misfit(CODECS[name], info, container) is None]
-    best = [codec for codec in fitting if keeps_all(codec, info)]
-    for codec in (*best, *fitting):
-        return codec
+    order = [CODECS[name] for name in (DEEP_ORDER if deep else SDR_ORDER)]
+    with_alpha = [CODECS[name] for name in ALPHA_ORDER if color.alpha]
+    best = [codec for codec in (*with_alpha, *order) if keeps_all(codec, info, container)]
+    for codec in (*best, *order):
+        if misfit(codec, info, container) is None:
+            return codec
     raise OutputError(
         f"No encoder for {container.title} takes {info.pixel_format} of "
         f"{info.width}x{info.height}: {info.path}",
@@ -215,9 +215,9 @@ def default_codec(info: VideoInfo, container: Container) -> VideoCodec:
     )
 
 
-def keeps_all(codec: VideoCodec, info: VideoInfo) -> bool:
+def keeps_all(codec: VideoCodec, info: VideoInfo, container: Container) -> bool:
     """Whether it takes the pictures without a loss; R'G'B' without alpha need not stay R'G'B'."""
-    taken = closest_color(info.color, codec.formats, height=info.height)
+    taken = closest_color(info.color, codec.formats(container), height=info.height)
     if info.color.alpha:
         return taken is not None and taken.alpha
     return taken == info.color and taken.matrix != "rgb"
@@ -243,8 +243,9 @@ def misfit(codec: VideoCodec, info: VideoInfo, container: Container) -> str | No
             if other.video is None or codec.family in other.video
         ]
         return f"{container.title} does not hold {codec.family} ({', '.join(suffixes)} do)"
-    if closest_color(info.color, codec.formats, height=info.height) is None:
-        return f"{codec.encoder} takes no {info.pixel_format}, only {', '.join(codec.formats)}"
+    formats = codec.formats(container)
+    if closest_color(info.color, formats, height=info.height) is None:
+        return f"{codec.encoder} takes no {info.pixel_format}, only {', '.join(formats)}"
     if not codec.has_size(info.width, info.height, info.color):
         return f"{codec.encoder} takes no {info.pixel_format} of {info.width}x{info.height}"
     return None

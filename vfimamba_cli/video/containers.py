@@ -30,6 +30,7 @@ class Container:
         covers: whether it holds a picture of the whole; where not, attachments may.
         attachments, data, chapters, rotation: whether it holds fonts and other files, data streams
             of kinds that its muxer knows, chapters, and the rotation that the player is to do.
+        alpha_beside: whether it holds alpha beside pictures of VP8 and VP9, which have none.
         pixel_shape, color: whether it says itself how wide pixels are, and what their codes mean;
             H.264 and H.265 say so anyway.
     """
@@ -48,6 +49,7 @@ class Container:
     data: bool = True
     chapters: bool = True
     rotation: bool = True
+    alpha_beside: bool = False
     pixel_shape: bool = False
     color: bool = True
 
@@ -70,7 +72,12 @@ MOV = Container(
     pixel_shape=True,
 )
 MATROSKA = Container(
-    name="matroska", title="Matroska", tick_seconds=MILLISECOND, text="srt", attachments=True
+    name="matroska",
+    title="Matroska",
+    tick_seconds=MILLISECOND,
+    text="srt",
+    attachments=True,
+    alpha_beside=True,
 )
 WEBM = Container(
     name="webm",
@@ -78,6 +85,7 @@ WEBM = Container(
     video=frozenset({"vp8", "vp9", "av1"}),
     tick_seconds=MILLISECOND,
     text="webvtt",
+    alpha_beside=True,
     sound="libopus",
 )
 MPEG_TS = Container(

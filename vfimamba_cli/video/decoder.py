@@ -34,7 +34,9 @@ def decoder_for(stream: VideoStream) -> Decode:
 
 def has_alpha_beside(stream: VideoStream) -> bool:
     """Whether there is alpha beside the pictures, as Matroska and WebM store it."""
-    said = stream.metadata.get("alpha_mode") == "1"
+    said = any(
+        key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items()
+    )
     return said and stream.codec_context.codec.canonical_name in WITH_ALPHA
 
 

@@ -14,10 +14,13 @@ from av.video.stream import VideoStream
 from vfimamba_cli.errors import OutputError
 from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.video.closest import FULL_RANGE, closest_color
-from vfimamba_cli.video.formats import format_for, model_of
+from vfimamba_cli.video.formats import FORMATS, format_for, model_of
 from vfimamba_cli.video.hdr import hdr_options
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.planes import make_picture
+
+ALPHA_BESIDE = {"libvpx", "libvpx-vp9"}
+"""Encoders whose alpha is a stream of its own, which containers keep beside the pictures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,18 +43,32 @@ class Encoder:
         return f"{self.name} ({settings})" if settings else self.name
 
 
-def offered_formats(encoder: str) -> tuple[str, ...]:
-    """Names of the pixel formats that FFmpeg's encoder of this name takes."""
-    return tuple(found.name for found in av.Codec(encoder, "w").video_formats or ())
+@cache
+def offered_formats(encoder: str, *, alpha_beside: bool = True) -> tuple[str, ...]:
+    """Names of the pixel formats that FFmpeg's encoder of this name takes, and are of use.
+
+    Args:
+        encoder: FFmpeg's name.
+        alpha_beside: whether alpha that is no part of the pictures can be kept.
+    """
+    names = (found.name for found in av.Codec(encoder, "w").video_formats or ())
+    found = [FORMATS[name] for name in names if name in FORMATS]
+    if encoder == "libx265" or (encoder in ALPHA_BESIDE and not alpha_beside):
+        # The library's x265 offers alpha and is built without it.
+        found = [one for one in found if not one.alpha]
+    if encoder in ALPHA_BESIDE:  # few players show VP9 in R'G'B', and with alpha it does not start
+        found = [one for one in found if one.model != "rgb"]
+    return tuple(one.name for one in found)
 
 
-def encoded_color(encoder: str, info: VideoInfo) -> ColorSpec:
+def encoded_color(encoder: str, info: VideoInfo, *, alpha_beside: bool = True) -> ColorSpec:
     """What the codes given to the encoder mean: as in the source, or as close as it takes them.
 
     Raises:
         OutputError: if it takes none that colors fit into.
     """
-    color = closest_color(info.color, offered_formats(encoder), height=info.height)
+    offered = offered_formats(encoder, alpha_beside=alpha_beside)
+    color = closest_color(info.color, offered, height=info.height)
     if color is None:
         raise OutputError(
             f"The encoder {encoder} takes no {info.pixel_format} pictures, nor any like them: "
@@ -90,6 +107,8 @@ def add_video_stream(
     context.flags |= Flags.frame_duration
     if info.sample_aspect_ratio:
         context.sample_aspect_ratio = info.sample_aspect_ratio
+    if color.alpha and encoder.name in ALPHA_BESIDE:
+        stream.metadata["alpha_mode"] = "1"
     stream.set_display_matrix(info.display_matrix)
     return stream
 

@@ -82,7 +82,9 @@ class VideoWriter:
         self.encoder = choose_encoder(
             info, self.container, options=options, variable_rate=timing.variable_rate
         )
-        self.color = encoded_color(self.encoder.name, info)
+        self.color = encoded_color(
+            self.encoder.name, info, alpha_beside=self.container.alpha_beside
+        )
         self.pixel_format = encoded_format(self.encoder.name, self.color)
         self.rate = timing.rate.limit_denominator(100_000)
         self.time_base = timing.time_base
