@@ -17,12 +17,9 @@ from vfimamba_cli.errors import InputError, OptionError, OutputError
 from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.model.config import TINY
 from vfimamba_cli.model.registry import ModelSpec
-from vfimamba_cli.pipeline import (
-    default_output,
-    discard_frames,
-    interpolate_video,
-)
+from vfimamba_cli.pipeline import discard_frames, interpolate_video
 from vfimamba_cli.pipeline.frames import FrameMaker
+from vfimamba_cli.pipeline.job import default_output
 from vfimamba_cli.pipeline.options import EngineOptions, PictureOptions, TimeOptions
 from vfimamba_cli.pipeline.report import Report, Watch
 from vfimamba_cli.video.cuts import changes

@@ -126,3 +126,19 @@ def test_a_leading_dash_in_a_name_is_no_option_after_two_dashes(tmp_path, monkey
     code, _, err = run("-o", "out.mp4", *TINY, "--", "-in.mp4")
     assert code == 0, err
     assert len(read_frames(tmp_path / "out.mp4")) == 4
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(clip):
+    target = clip.with_name("out.mp4")
+    code, out, err = run(clip, "-o", target, "--dry-run", "--fps", "60", *TINY)
+    assert code == 0, err
+    assert "frames: 4 frames -> 10 frames" in out
+    assert "stream 0: audio, aac (deu): copied" in out
+    assert [path.name for path in clip.parent.iterdir()] == [clip.name]
+
+
+def test_info_says_what_is_seen(clip):
+    done = CliRunner().invoke(app, ["info", str(clip)])
+    assert done.exit_code == 0, done.output
+    assert "4 frames, 24 fps" in done.stdout
+    assert [path.name for path in clip.parent.iterdir()] == [clip.name]

@@ -14,7 +14,8 @@ from vfimamba_cli.cli.app import app, main
 
 OPTIONS = {
     "interpolate": "output factor fps slowmo start end tail deinterlace model device scan "
-    "flow-scale tile codec crf preset encoder-opt audio strict yes",
+    "flow-scale tile codec crf preset encoder-opt audio strict dry-run yes",
+    "info": "",
     "train": "data stage photos synthetic-share val val-every model column-merge arrangement out "
     "steps minutes batch crop lr init resume dry-run device scan seed",
     "bench": "dataset speed end-to-end scan cost data model size dtype flow-scale tile runs device "
@@ -47,7 +48,8 @@ def test_help_answers_at_once():
 
 def test_help_names_every_command():
     out = run("--help").stdout
-    assert all(command in out for command in ("interpolate", "train", "bench", "weights", "runs"))
+    commands = ("interpolate", "info", "train", "bench", "weights", "runs")
+    assert all(command in out for command in commands)
 
 
 def test_the_version_is_the_package_version():

@@ -53,7 +53,7 @@ def test_n_frames_become_n_times_factor_and_end_where_they_ended(time_base, star
     source, edges = times_of(time_base, start, gaps)
     timeline = MultiplyRate(factor, source)
     slots, end = walk(timeline, edges)
-    assert len(slots) == timeline.frame_count() == ceil(factor * len(gaps))
+    assert len(slots) == timeline.timing().frame_count == ceil(factor * len(gaps))
     assert slots[0].pts_seconds == edges[0]
     assert end == edges[-1]
     met = [edges[i] for i in range(len(gaps)) if (i * factor).denominator == 1]
@@ -65,7 +65,7 @@ def test_without_the_tail_the_last_source_frame_is_the_last(time_base, start, ga
     source, edges = times_of(time_base, start, gaps)
     timeline = MultiplyRate(factor, source, "drop")
     slots, end = walk(timeline, edges)
-    assert len(slots) == timeline.frame_count() == floor(factor * (len(gaps) - 1)) + 1
+    assert len(slots) == timeline.timing().frame_count == floor(factor * (len(gaps) - 1)) + 1
     assert slots[-1].pts_seconds <= edges[-2] < end <= edges[-1]
 
 
@@ -74,7 +74,7 @@ def test_slots_follow_one_another_in_whole_ticks(time_base, start, gaps, number,
     source, edges = times_of(time_base, start, gaps)
     timeline = (ConstantRate if constant or number < 1 else MultiplyRate)(number, source, tail)
     slots, end = walk(timeline, edges)
-    assert len(slots) == timeline.frame_count()
+    assert len(slots) == timeline.timing().frame_count
     times = [*(slot.pts_seconds for slot in slots), end]
     assert all(before < after for before, after in pairwise(times))
     timing = timeline.timing()
@@ -82,6 +82,7 @@ def test_slots_follow_one_another_in_whole_ticks(time_base, start, gaps, number,
     assert all((time / timing.time_base).denominator == 1 for time in times)
     lengths = {after - before for before, after in pairwise(times)}
     assert timing.variable_rate or len(lengths) == 1
+    assert (timing.start_seconds, timing.duration_seconds) == (times[0], end - times[0])
 
 
 @given(ticks, starts, short_gaps, rates)

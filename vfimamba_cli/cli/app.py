@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vfimamba_cli.cli import interpolate, runs, train, weights
+from vfimamba_cli.cli import info, interpolate, runs, train, weights
 from vfimamba_cli.cli.bench.command import bench
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("interpolate")(interpolate.interpolate)
+app.command("info")(info.info)
 app.command("train")(train.train)
 app.command("bench")(bench)
 app.add_typer(weights.app, name="weights")

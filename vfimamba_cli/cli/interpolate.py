@@ -91,6 +91,9 @@ def interpolate(
         bool,
         typer.Option("--strict", help="Refuse to leave out or convert what OUT's kind cannot hold"),
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would come out, and write nothing")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--yes", "-y", help="Replace the output file if it exists")
     ] = False,
@@ -98,6 +101,7 @@ def interpolate(
     """Insert frames between those of IN, keeping its sound, timing, length and colors."""
     with user_errors():
         from vfimamba_cli.pipeline import interpolate_video  # torch and av load here
+        from vfimamba_cli.pipeline.describe import describe_plan
         from vfimamba_cli.pipeline.options import (
             EngineOptions,
             PictureOptions,
@@ -109,18 +113,33 @@ def interpolate(
         from vfimamba_cli.video.encoder_options import parse_options
         from vfimamba_cli.video.options import WriteOptions
 
+        time = TimeOptions(
+            factor=given(parse_ratio, factor, "--factor"),
+            fps=given(parse_rate, fps, "--fps"),
+            slowmo=given(parse_ratio, slowmo, "--slowmo"),
+            start_seconds=given(parse_seconds, start, "--start"),
+            end_seconds=given(parse_seconds, end, "--end"),
+            tail=one_of(tail, TAILS, "--tail"),
+        )
+        pictures = PictureOptions(deinterlace=deinterlace)
+        writing = WriteOptions(
+            codec=codec,
+            crf=crf,
+            preset=preset,
+            encoder_options=parse_options(encoder_opt or ()),
+            audio=one_of(audio, AUDIO, "--audio"),
+            strict=strict,
+            overwrite=overwrite,
+        )
+        if dry_run:
+            lines = describe_plan(source, output, time=time, pictures=pictures, writing=writing)
+            typer.echo("\n".join(lines))
+            return
         report = interpolate_video(
             source,
             output,
-            time=TimeOptions(
-                factor=given(parse_ratio, factor, "--factor"),
-                fps=given(parse_rate, fps, "--fps"),
-                slowmo=given(parse_ratio, slowmo, "--slowmo"),
-                start_seconds=given(parse_seconds, start, "--start"),
-                end_seconds=given(parse_seconds, end, "--end"),
-                tail=one_of(tail, TAILS, "--tail"),
-            ),
-            pictures=PictureOptions(deinterlace=deinterlace),
+            time=time,
+            pictures=pictures,
             engine=EngineOptions(
                 model=model,
                 device=device,
@@ -128,15 +147,7 @@ def interpolate(
                 flow_scale=one_of(flow_scale, FLOW_SCALES, "--flow-scale"),
                 tile=tile,
             ),
-            writing=WriteOptions(
-                codec=codec,
-                crf=crf,
-                preset=preset,
-                encoder_options=parse_options(encoder_opt or ()),
-                audio=one_of(audio, AUDIO, "--audio"),
-                strict=strict,
-                overwrite=overwrite,
-            ),
+            writing=writing,
             announce=lambda line: typer.echo(line, err=True),
             progress=True,
         )

@@ -1,7 +1,6 @@
 """A video file in, a smoother one out: reader, timeline, engine, writer."""
 
 from collections.abc import Callable, Iterable, Iterator
-from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
 
@@ -9,21 +8,18 @@ from tqdm import tqdm
 
 from vfimamba_cli.checkpoint.load import load_model
 from vfimamba_cli.engine.interpolator import Interpolator
-from vfimamba_cli.errors import InputError
 from vfimamba_cli.frame import Frame
+from vfimamba_cli.pipeline.describe import encoding
 from vfimamba_cli.pipeline.frames import FrameMaker
+from vfimamba_cli.pipeline.job import prepare
 from vfimamba_cli.pipeline.options import EngineOptions, PictureOptions, TimeOptions
 from vfimamba_cli.pipeline.plan import Plan
 from vfimamba_cli.pipeline.report import Report, Watch
-from vfimamba_cli.video.containers import CONTAINERS
 from vfimamba_cli.video.cuts import changes
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.prefetch import prefetch, write_behind
 from vfimamba_cli.video.reader import VideoReader
-from vfimamba_cli.video.target import check_target
-from vfimamba_cli.video.timeline import TimeMap
-from vfimamba_cli.video.writer import VideoWriter
 
 AHEAD = 4
 """Frames decoded ahead of the engine, and made ahead of the encoder."""
@@ -60,19 +56,8 @@ def interpolate_video(
         VfimambaError: one of its children, naming what is wrong and what to do. Nothing is left
             under the name of `output` then, unless it was there before.
     """
-    with VideoReader(
-        source,
-        start_seconds=time.start_seconds,
-        end_seconds=time.end_seconds,
-        deinterlace=pictures.deinterlace,
-    ) as reader:
-        check_whole_pictures(reader.info, pictures)
-        if output is not None:
-            check_target(Path(output), Path(source), overwrite=writing.overwrite)
-        plan = Plan.of(reader.info, time)
-        target = Path(output or default_output(Path(source), plan.timing.rate))
-        planned = VideoWriter(target, info=reader.info, timing=plan.timing, options=writing)
-        # All that can be refused is by now, before any work and any download.
+    source, target = Path(source), Path(output) if output else None
+    with prepare(source, target, time=time, pictures=pictures, writing=writing) as job:
         interpolator = Interpolator(
             load_model(engine.model),
             device=engine.device,
@@ -81,16 +66,16 @@ def interpolate_video(
             tile=engine.tile,
             announce=announce,
         )
-        with planned as writer:
-            maker = FrameMaker(interpolator, plan.timeline, writer.color)
-            for line in chain(choices(interpolator, reader.info), encoding(writer), writer.notes):
+        timing = job.plan.timing
+        maker = FrameMaker(interpolator, job.plan.timeline, job.writer.color)
+        with job.writer as writer:
+            for line in chain(choices(interpolator, job.info), (encoding(writer),), writer.notes):
                 announce(line)
             with tqdm(
-                total=plan.frame_count, unit="frame", disable=None if progress else True
+                total=timing.frame_count, unit="frame", disable=None if progress else True
             ) as bar:
-                source_frames = on_clock(reader.frames(), plan.timing.time_map)
-                watch = pump(source_frames, maker, writer.write, bar.update)
-        return watch.report(maker, reader.info, plan.timing.rate, output=target)
+                watch = pump(job.source_frames(), maker, writer.write, bar.update)
+        return watch.report(maker, job.info, timing.rate, output=writer.path)
 
 
 def discard_frames(
@@ -112,21 +97,6 @@ def discard_frames(
         maker = FrameMaker(engine, plan.timeline)
         watch = pump(islice(reader.frames(), limit), maker, lambda _: None, lambda: None)
         return watch.report(maker, reader.info, plan.timing.rate)
-
-
-def check_whole_pictures(info: VideoInfo, pictures: PictureOptions) -> None:
-    """Raises InputError where a picture is two, taken one after the other, line by line."""
-    if info.interlaced and not pictures.deinterlace:
-        raise InputError(
-            f"The video is interlaced, every picture is two of different times: {info.path}",
-            hint="Pass --deinterlace to make whole pictures of them first",
-        )
-
-
-def on_clock(frames: Iterable[Frame], time_map: TimeMap) -> Iterator[Frame]:
-    """`frames` at their times in the output."""
-    for frame in frames:
-        yield frame.at(time_map(frame.pts_seconds), frame.duration_seconds * time_map.scale)
 
 
 def pump(
@@ -151,15 +121,6 @@ def pump(
     return watch
 
 
-def default_output(source: Path, rate: Fraction) -> Path:
-    """`clip.mp4` at a new rate of 48: `clip.48fps.mp4`, beside it.
-
-    A container that is read but not written becomes Matroska, which holds nearly any stream.
-    """
-    suffix = source.suffix if source.suffix.lower() in CONTAINERS else ".mkv"
-    return source.with_name(f"{source.stem}.{float(rate):.5g}fps{suffix}")
-
-
 def choices(engine: Interpolator, info: VideoInfo) -> Iterator[str]:
     """What was decided without being asked, a line each."""
     options = engine.options_for(info.height, info.width)
@@ -176,10 +137,3 @@ def times(engine: Interpolator) -> str:
         f"times reached by halving, for {engine.spec.name} was trained at t = 0.5 only: "
         "k/2, k/4, k/8 exactly, others as the nearest of these"
     )
-
-
-def encoding(writer: VideoWriter) -> Iterator[str]:
-    """How the result is encoded."""
-    found, made = writer.info.pixel_format, writer.pixel_format
-    change = made if writer.color == writer.info.color else f"{made} from {found}, all frames alike"
-    yield f"video: {writer.encoder}, {change}"

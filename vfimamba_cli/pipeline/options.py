@@ -39,11 +39,11 @@ class TimeOptions:
                 "--factor and --fps exclude each other",
                 hint="--factor multiplies the source's rate, --fps sets a constant one",
             )
-        for name, value in (("factor", self.factor), ("slow-motion factor", self.slowmo)):
+        for name, value in (("factor", self.factor), ("slowmo", self.slowmo)):
             if value is not None and value <= 1:
                 raise OptionError(
                     f"The {name} must be more than 1, got {value}",
-                    hint="Try 2; --fps takes a rate below the source's too",
+                    hint=f"Try --{name} 2; --fps takes a rate below the source's too",
                 )
         if self.fps is not None and self.fps <= 0:
             raise OptionError(

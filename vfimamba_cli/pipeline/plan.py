@@ -25,12 +25,10 @@ class Plan:
     Attributes:
         timeline: which frame is shown when.
         timing: of the output, for the writer.
-        frame_count: of the output.
     """
 
     timeline: Timeline
     timing: Timing
-    frame_count: int
 
     @classmethod
     def of(cls, info: VideoInfo, options: TimeOptions) -> Self:
@@ -41,11 +39,7 @@ class Plan:
             scale=Fraction(options.slowmo or 1),
         )
         timeline = choose_timeline(info.times(time_map), options)
-        return cls(
-            timeline=timeline,
-            timing=replace(timeline.timing(), time_map=time_map),
-            frame_count=timeline.frame_count(),
-        )
+        return cls(timeline=timeline, timing=replace(timeline.timing(), time_map=time_map))
 
 
 def choose_timeline(source: SourceTimes, options: TimeOptions) -> Timeline:

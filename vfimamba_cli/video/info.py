@@ -113,6 +113,7 @@ class VideoInfo:
         """When the frames are shown."""
         return SourceTimes(
             count=self.frame_count,
+            count_exact=self.count_exact,
             first_seconds=time_map(self.start_seconds),
             last_seconds=time_map(self.last_seconds),
             end_seconds=time_map(self.end_seconds),

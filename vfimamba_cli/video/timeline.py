@@ -70,6 +70,7 @@ class SourceTimes:
 
     Attributes:
         count: of frames.
+        count_exact: whether it is known; there may be less or more if not.
         first_seconds, last_seconds: when the first and the last one appear.
         end_seconds: when the last one ends.
         tick_seconds: what all these are multiples of.
@@ -78,6 +79,7 @@ class SourceTimes:
     """
 
     count: int
+    count_exact: bool = True
     first_seconds: Fraction
     last_seconds: Fraction
     end_seconds: Fraction
@@ -94,12 +96,18 @@ class Timing:
         time_base: seconds of which all frame times are whole numbers; 1/n.
         rate: average frames per second, as a hint for the encoder.
         variable_rate: whether some frame lasts longer than others.
+        frame_count: of the output, and whether that is certain.
+        start_seconds, duration_seconds: from the first frame's appearance to the last one's end.
         time_map: where sound, subtitles and chapters of the source belong.
     """
 
     time_base: Fraction
     rate: Fraction
     variable_rate: bool
+    frame_count: int
+    count_exact: bool
+    start_seconds: Fraction
+    duration_seconds: Fraction
     time_map: TimeMap = TimeMap()
 
 
@@ -120,10 +128,6 @@ class Timeline(Protocol):
 
     def end_seconds(self, index: int, start: Fraction, end: Fraction, /) -> Fraction:
         """When the last slot of all ends, for the span of the last source frame."""
-        ...
-
-    def frame_count(self) -> int:
-        """Slots in all."""
         ...
 
     def timing(self) -> Timing:
@@ -170,20 +174,21 @@ class MultiplyRate:
         following = floor(index * self.factor) + 1
         return start + (following / self.factor - index) * (end - start)
 
-    def frame_count(self) -> int:
-        """See `Timeline`."""
-        if self.tail == "hold":
-            return ceil(self.source.count * self.factor)
-        return floor((self.source.count - 1) * self.factor) + 1
-
     def timing(self) -> Timing:
         """See `Timeline`. Where the last frame is cut short by the end, the rate is variable."""
-        whole = self.tail == "drop" or (self.source.count * self.factor).denominator == 1
-        tick = self.source.tick_seconds / self.factor.numerator
+        source = self.source
+        all_of_it, up_to_last = source.count * self.factor, (source.count - 1) * self.factor
+        hold = self.tail == "hold"
+        tick = source.tick_seconds / self.factor.numerator
+        end = self.end_seconds(source.count - 1, source.last_seconds, source.end_seconds)
         return Timing(
             time_base=Fraction(1, tick.denominator),
-            rate=self.source.rate * self.factor,
-            variable_rate=self.source.variable_rate or not whole,
+            rate=source.rate * self.factor,
+            variable_rate=source.variable_rate or (hold and all_of_it.denominator != 1),
+            frame_count=ceil(all_of_it) if hold else floor(up_to_last) + 1,
+            count_exact=source.count_exact,
+            start_seconds=source.first_seconds,
+            duration_seconds=end - source.first_seconds,
         )
 
 
@@ -228,14 +233,18 @@ class ConstantRate:
         """See `Timeline`."""
         return self.source.first_seconds + self._total() / self.fps
 
-    def frame_count(self) -> int:
-        """See `Timeline`."""
-        return self._total()
-
     def timing(self) -> Timing:
         """See `Timeline`."""
         ticks = lcm(self.source.first_seconds.denominator, self.fps.numerator)
-        return Timing(time_base=Fraction(1, ticks), rate=self.fps, variable_rate=False)
+        return Timing(
+            time_base=Fraction(1, ticks),
+            rate=self.fps,
+            variable_rate=False,
+            frame_count=self._total(),
+            count_exact=True,
+            start_seconds=self.source.first_seconds,
+            duration_seconds=self._total() / self.fps,
+        )
 
     @property
     def _snap(self) -> Fraction:

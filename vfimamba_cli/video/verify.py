@@ -10,6 +10,7 @@ from vfimamba_cli.errors import InputError, OutputError
 from vfimamba_cli.video.probe import open_input, pick_video_stream
 from vfimamba_cli.video.pyav import as_fraction
 from vfimamba_cli.video.scan import scan_packets
+from vfimamba_cli.video.timeline import Timing
 
 TOLERANCE_SECONDS = Fraction(1, 1000)
 """A tick of the container, to which it rounds, comes on top."""
@@ -18,6 +19,25 @@ TOLERANCE_SECONDS = Fraction(1, 1000)
 def count_streams(container: Container) -> int:
     """All but data streams, as which MP4 stores the names of its chapters."""
     return sum(stream.type != "data" for stream in container.streams)
+
+
+def verify_plan(
+    path: Path, timing: Timing, *, frame_count: int, duration_seconds: Fraction
+) -> None:
+    """Check that as much was given to be written to `path` as was planned before the first frame.
+
+    Raises:
+        OutputError: naming what was given and what should have been.
+    """
+    for what, found, expected in (
+        ("frames", frame_count, timing.frame_count if timing.count_exact else frame_count),
+        ("seconds", float(duration_seconds), float(timing.duration_seconds)),
+    ):
+        if found != expected:
+            raise OutputError(
+                f"{found} {what} were made instead of {expected}: {path}",
+                hint="This is a fault of the program, please report it",
+            )
 
 
 def verify_video(

@@ -32,7 +32,7 @@ from vfimamba_cli.video.retime import retimed_chapters
 from vfimamba_cli.video.streams import plan_streams
 from vfimamba_cli.video.target import check_target, part_file
 from vfimamba_cli.video.timeline import Timing
-from vfimamba_cli.video.verify import count_streams, verify_video
+from vfimamba_cli.video.verify import count_streams, verify_plan, verify_video
 
 MAX_TIMESCALE = 10_000_000
 """Ticks per second up to which MP4 can hold gaps of several minutes."""
@@ -59,6 +59,7 @@ class VideoWriter:
         encoder: which was chosen, with its settings.
         color: that frames must have, the source's wherever the encoder takes it.
         pixel_format: FFmpeg's name of what the encoder is given.
+        stream_plans: what becomes of each stream of the source, in their order.
         notes: sentences to tell the user: what could not be carried over as it was.
 
     Raises:
@@ -96,7 +97,7 @@ class VideoWriter:
     def _plan(self) -> list[str]:
         """Decide what becomes of everything in the source, and say so."""
         with open_input(self.info.path) as source:
-            self._plans = plan_streams(
+            self.stream_plans = plan_streams(
                 source,
                 self.info,
                 self.container,
@@ -104,7 +105,7 @@ class VideoWriter:
                 stretched=self.timing.time_map.scale != 1,
             )
             losses = losses_of_the_file(source, self.info, self.container, self.encoder, self.color)
-        losses = [plan.loss for plan in self._plans if plan.loss] + losses
+        losses = [plan.loss for plan in self.stream_plans if plan.loss] + losses
         if losses and self.options.strict:
             raise OutputError(
                 f"{self.container.title} cannot hold all of {self.info.path}: {' '.join(losses)}",
@@ -200,7 +201,7 @@ class VideoWriter:
 
     def _add_streams(self, source: InputContainer) -> None:
         """Add all streams in the order of the source, and everything that hangs on the file."""
-        for stream, plan in zip(source.streams, self._plans, strict=True):
+        for stream, plan in zip(source.streams, self.stream_plans, strict=True):
             if plan.action == "interpolate":
                 self._stream = add_video_stream(
                     self._container,
@@ -242,9 +243,9 @@ class VideoWriter:
         if self._span is None:
             raise OutputError(f"Not one frame was written: {self.path}")
         start, end = self._span
-        verify_video(
-            part, frame_count=self._count, duration_seconds=end - start, stream_count=streams
-        )
+        count, duration = self._count, end - start
+        verify_plan(self.path, self.timing, frame_count=count, duration_seconds=duration)
+        verify_video(part, frame_count=count, duration_seconds=duration, stream_count=streams)
 
 
 def mp4_timescales(ticks: int) -> dict[str, str]:
