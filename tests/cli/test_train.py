@@ -8,6 +8,7 @@ import torch
 from typer.testing import CliRunner
 
 from tests.data.footage import panning, texture, write_clip, write_photo
+from vfimamba_cli.checkpoint.load import load_model
 from vfimamba_cli.checkpoint.store import read_checkpoint
 from vfimamba_cli.cli.app import app
 from vfimamba_cli.cli.train import stop_on_signals
@@ -161,6 +162,15 @@ def test_the_scan_of_an_ablation_is_kept_in_the_checkpoint(folders):
                   folders / "other")  # fmt: skip
     assert other.exit_code == 5
     assert "were trained in another network" in other.stderr
+
+
+def test_fine_tuning_starts_from_the_models_own_weights(folders):
+    done = train(folders, "--stage", "finetune", "--batch", 1, "--crop", 32, "--steps", 1,
+                 "--lr", 1e-9, "--device", "cpu")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    ours = read_checkpoint(folders / "run" / "last.safetensors").weights
+    for name, value in load_model("vfimamba-s").state_dict().items():
+        torch.testing.assert_close(ours[name], value, rtol=0, atol=1e-6)
 
 
 def test_too_little_memory_is_said_with_the_batch_that_fits(folders, monkeypatch):

@@ -122,6 +122,7 @@ class TripletBatches:
         announce: Callable[[str], None] | None = None,
     ) -> None:
         self.mixtures, self.size, self.seed, self.device = mixtures, size, seed, device
+        self.stored = [mixture.is_stored for mixture in mixtures]
         self.rank, self.ranks = rank, ranks
         self.fingerprint, self.announce = dict(fingerprint or {}), announce or (lambda _: None)
         self.skipped: dict[str, str] = {}
@@ -154,7 +155,7 @@ class TripletBatches:
 
     def samples(self, step: int, phase: int) -> list[CutSample | MovedSample]:
         """This process's samples; those of the next steps are begun, where files must be read."""
-        if not self.mixtures[phase].is_stored:
+        if not self.stored[phase]:
             return [self.sample(step, phase, number) for number in self.numbers(self.rank)]
         wanted = [(step + i, phase) for i in range(READ_AHEAD)]
         self.ahead = {key: begun for key, begun in self.ahead.items() if key in wanted}

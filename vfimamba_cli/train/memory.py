@@ -9,6 +9,7 @@ import torch
 from vfimamba_cli.data.triplet import TripletBatch
 from vfimamba_cli.errors import DeviceError
 from vfimamba_cli.ops.device import is_out_of_memory
+from vfimamba_cli.train.distributed import Processes
 from vfimamba_cli.train.objective import Objective
 from vfimamba_cli.train.plan import Cost
 
@@ -25,7 +26,9 @@ def random_batch(samples: int, crop: int, device: torch.device) -> TripletBatch:
     return TripletBatch(frames=pictures[:2], target=pictures[2], t=half, origins=())
 
 
-def measure_cost(objective: Objective, samples: int, crop: int, device: torch.device) -> Cost:
+def measure_cost(
+    objective: Objective, samples: int, crop: int, device: torch.device, processes: Processes
+) -> Cost:
     """Of eager passes on noise: of `samples` on a GPU, of one on a CPU.
 
     Raises:
@@ -40,7 +43,7 @@ def measure_cost(objective: Objective, samples: int, crop: int, device: torch.de
         if on_gpu:
             torch.cuda.synchronize(device)
 
-    with_fitting_batch(work, objective, samples, crop, device)
+    with_fitting_batch(work, objective, samples, crop, processes)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(device)
     began, count = time.monotonic(), TIMED if on_gpu else 1
@@ -62,9 +65,10 @@ def with_fitting_batch(
     objective: Objective,
     samples: int,
     crop: int,
-    device: torch.device,
+    processes: Processes,
 ) -> Result:
-    """Do `work` on batches of `samples`; where the memory is too small, say which would fit.
+    """Do `work` on `samples` a step in each process; where the memory is too small, say how many
+    would fit.
 
     Raises:
         DeviceError: the memory is too small.
@@ -75,10 +79,11 @@ def with_fitting_batch(
         if not is_out_of_memory(error):
             raise
     # out of the handler, so that what the failed work held is free by now
+    device = next(iter(objective.parameters)).device
     fitting = largest_fitting(objective, samples, crop, device)
     raise DeviceError(
         f"Too little memory on {device} for {samples} samples of {crop} x {crop} in a process",
-        hint=f"{fitting} fit there: give --batch {fitting} for each process, or a smaller --crop"
+        hint=f"{fitting} fit there: give --batch {fitting * processes.count}, or a smaller --crop"
         if fitting
         else "Not even one fits there: give a smaller --crop, or another --device",
     )

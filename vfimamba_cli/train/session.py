@@ -100,7 +100,7 @@ def train(session: Session, recipe: Recipe, *, announce: Announce, stopping: Sto
                 trainer.objective,
                 share,
                 max(phase.crop for phase in recipe.phases),
-                trainer.batches.device,
+                processes,
             )
 
 
@@ -119,9 +119,10 @@ def dry_run(session: Session, recipe: Recipe, *, announce: Announce) -> None:
         survey(recipe, data=session.data, photos=session.photos, announce=say)
         for line in describe_recipe(recipe):
             say(line)
-        objective = Objective(network.train().to(device), choose_precision(device))
+        network.train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        objective = Objective(network, choose_precision(device))
         crops = sorted({phase.crop for phase in recipe.phases})
-        costs = [measure_cost(objective, share, crop, device) for crop in crops]
+        costs = [measure_cost(objective, share, crop, device, processes) for crop in crops]
         for line in describe_costs(recipe, costs, processes=processes.count):
             say(line)
 

@@ -4,7 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from av import CodecContext, VideoFrame
+from av import CodecContext, FFmpegError, Packet, VideoFrame
 from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
@@ -21,10 +21,26 @@ def read_still(path: Path) -> NDArray[np.uint8]:
     Raises:
         InputError: if there is no such file, or it cannot be decoded to one picture.
     """
+    if path.suffix.lower() == ".png":
+        return _decode_png(path)
     pictures = read_clip(path)
     if len(pictures) != 1:
         raise InputError(f"Holds {len(pictures)} pictures, not one: {path}")
     return pictures[0]
+
+
+def _decode_png(path: Path) -> NDArray[np.uint8]:
+    """Straight to the decoder, in half the time of opening the file as a video first."""
+    try:
+        decoder = CodecContext.create("png", "r")
+        assert isinstance(decoder, VideoCodecContext)
+        decoder.thread_count = 1
+        pictures = [*decoder.decode(Packet(path.read_bytes())), *decoder.decode(None)]
+    except (FFmpegError, OSError) as error:
+        raise InputError(f"Cannot decode ({error.strerror}): {path}") from error
+    if not pictures:
+        raise InputError(f"Holds no picture: {path}")
+    return pictures[0].to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:
