@@ -97,6 +97,20 @@ def test_two_processes_are_one_with_twice_the_batch(folder):
         assert (one - two).norm() <= 1e-5 * one.norm()
 
 
+@pytest.mark.gpu
+def test_two_gpus_train_about_as_one(folder):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    options = ("-m", "vfimamba_cli", "train", "--data", folder / "clips", "--model", "tiny",
+               "--batch", 8, "--crop", 64, "--steps", 20, "--out")  # fmt: skip
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
+    finish(start(*options, folder / "one gpu"))
+    finish(start(*launcher, *options, folder / "two gpus"))
+    ours, expected = losses_of(folder / "two gpus"), losses_of(folder / "one gpu")
+    assert ours[1] == pytest.approx(expected[1], rel=1e-2)
+    assert ours[20] == pytest.approx(expected[20], rel=5e-2)
+
+
 def test_a_batch_that_cannot_be_shared_evenly_is_refused():
     assert Processes(count=4).share_of(32) == 8
     with pytest.raises(OptionError, match="32 cannot be shared evenly by 3") as caught:

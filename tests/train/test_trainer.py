@@ -1,6 +1,7 @@
 import copy
 import math
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from vfimamba_cli.data.sampling import TripletRules
 from vfimamba_cli.errors import CheckpointError, InputError, OptionError, OutputError
 from vfimamba_cli.metrics import ssim_matlab
 from vfimamba_cli.model.interface import Prediction
+from vfimamba_cli.ops.scan import choose_backend
 from vfimamba_cli.train import trainer as trainer_module
 from vfimamba_cli.train.ema import Ema
 from vfimamba_cli.train.logbook import Logbook, read_entries
@@ -45,19 +47,20 @@ def recipe_of(steps=20, rules=(RULES,), **changes):
     return Recipe(model="tiny", steps=steps, batch=4, lr=3e-3, phases=tuple(phases), **changes)
 
 
-def trainer_in(folder, recipe=None, *, network=None, **options):
+def trainer_in(folder, recipe=None, *, network=None, device=CPU, **options):
     recipe = recipe or recipe_of()
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(0)
     clips = [
-        make_clip(f"clip {step}", panning(rng, frames=9, step=step), CPU, CPU) for step in (1, 3)
+        make_clip(f"clip {step}", panning(rng, frames=9, height=64, step=step), device, device)
+        for step in (1, 3)
     ]
     material = Material({"clips": clips})
     batches = TripletBatches(
         material.mixtures(recipe),
         size=recipe.batch,
         seed=recipe.seed,
-        device=CPU,
+        device=device,
         fingerprint=material.fingerprint(),
     )
     run_folder = RunFolder(folder)
@@ -164,6 +167,31 @@ def test_phases_follow_one_another_and_change_the_size_of_samples(tmp_path):
     trainer.run(lambda: False)
     assert seen == [32, 32, 48, 48]
     assert [(e["step"], e["crop"]) for e in entries_of(tmp_path, "phase")] == [(0, 32), (2, 48)]
+
+
+def test_the_log_shows_size_and_interval_growing_at_the_planned_steps(tmp_path):
+    near = replace(RULES, size=(40, 40), interval=(2, 4))
+    far = replace(RULES, size=(44, 44), interval=(2, 8))
+    trainer = trainer_in(tmp_path, recipe_of(6, (near, far)))
+    trainer.run(lambda: False)
+    near, far = entries_of(tmp_path, "phase")
+    assert (near["step"], far["step"]) == (0, 3)
+    assert near["sources"] == "100 % clips: short side 40 px, interval 2 to 4 frames"
+    assert far["sources"] == "100 % clips: short side 44 px, interval 2 to 8 frames"
+
+
+@pytest.mark.gpu
+def test_steps_are_recorded_anew_where_a_phase_changes_their_size(tmp_path):
+    device = torch.device("cuda", 0)
+    network = TINY_SPEC.build()
+    network.use_scan(choose_backend("triton", device, training=True))
+    rules = (RULES, TripletRules(crop=64))
+    trainer = trainer_in(tmp_path, recipe_of(4, rules), network=network, prepared=True,
+                         device=device)  # fmt: skip
+    assert trainer.run(lambda: False)
+    assert trainer.objective.graphs.inputs[0].shape[-1] == 64
+    assert sum("steps are" in line for line in trainer.said) == 2
+    assert all(np.isfinite(entry["loss"]) for entry in entries_of(tmp_path, "train"))
 
 
 def test_what_a_killed_run_wrote_after_its_last_save_is_forgotten(tmp_path, monkeypatch):

@@ -12,11 +12,12 @@ from vfimamba_cli.ops.device import is_out_of_memory
 from vfimamba_cli.train.distributed import Processes
 from vfimamba_cli.train.objective import Objective
 from vfimamba_cli.train.plan import Cost
+from vfimamba_cli.train.sources import Announce
 
 Result = TypeVar("Result")
 
 TIMED = 3
-"""Steps that are timed on a GPU, after one that is not."""
+"""Passes that are timed on a GPU, after some that are not."""
 
 
 def random_batch(samples: int, crop: int, device: torch.device) -> TripletBatch:
@@ -27,37 +28,42 @@ def random_batch(samples: int, crop: int, device: torch.device) -> TripletBatch:
 
 
 def measure_cost(
-    objective: Objective, samples: int, crop: int, device: torch.device, processes: Processes
+    objective: Objective, samples: int, crop: int, processes: Processes, announce: Announce
 ) -> Cost:
-    """Of eager passes on noise: of `samples` on a GPU, of one on a CPU.
+    """Of both passes on noise: of `samples` on a GPU, of one on a CPU.
 
     Raises:
         DeviceError: they do not fit, with the number that does.
     """
+    device = objective.parameters[0].device
     on_gpu = device.type == "cuda"
     samples = samples if on_gpu else 1
-    batch = random_batch(samples, crop, device)
 
-    def work() -> None:
+    def work() -> Cost:
+        objective.graphs = None
+        batch = random_batch(samples, crop, device)
+        if objective.network.kernels:
+            objective.record(batch, announce)
         run_passes(objective, batch)
-        if on_gpu:
-            torch.cuda.synchronize(device)
+        began, count = time.monotonic(), TIMED if on_gpu else 1
+        for _ in range(count):
+            run_passes(objective, batch)
+        seconds = (time.monotonic() - began) / count / samples
+        nbytes = torch.cuda.max_memory_allocated(device) if on_gpu else None
+        how = str(objective)
+        return Cost(crop=crop, samples=samples, how=how, seconds=seconds, nbytes=nbytes)
 
-    with_fitting_batch(work, objective, samples, crop, processes)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(device)
-    began, count = time.monotonic(), TIMED if on_gpu else 1
-    for _ in range(count):
-        work()
-    seconds = (time.monotonic() - began) / count / samples
-    nbytes = torch.cuda.max_memory_allocated(device) if on_gpu else None
-    return Cost(crop=crop, samples=samples, seconds=seconds, nbytes=nbytes)
+    return with_fitting_batch(work, objective, samples, crop, processes)
 
 
 def run_passes(objective: Objective, batch: TripletBatch) -> None:
-    """Forward and backward, leaving no gradient behind."""
-    loss, _ = objective.eager(batch.frames, batch.t, batch.target)
-    torch.autograd.grad(loss, objective.parameters)
+    """Forward and backward, to their end, leaving no gradient behind."""
+    loss, _ = objective(batch)
+    objective.backward(loss)
+    objective.network.zero_grad(set_to_none=True)
+    float(loss.detach())  # waits
 
 
 def with_fitting_batch(
@@ -79,8 +85,8 @@ def with_fitting_batch(
         if not is_out_of_memory(error):
             raise
     # out of the handler, so that what the failed work held is free by now
-    device = next(iter(objective.parameters)).device
-    fitting = largest_fitting(objective, samples, crop, device)
+    device = objective.parameters[0].device
+    fitting = largest_fitting(objective, samples, crop)
     raise DeviceError(
         f"Too little memory on {device} for {samples} samples of {crop} x {crop} in a process",
         hint=f"{fitting} fit there: give --batch {fitting * processes.count}, or a smaller --crop"
@@ -89,9 +95,9 @@ def with_fitting_batch(
     )
 
 
-def largest_fitting(objective: Objective, samples: int, crop: int, device: torch.device) -> int:
+def largest_fitting(objective: Objective, samples: int, crop: int) -> int:
     """Samples that both passes have room for, by halving; 0 if not even one."""
-    objective.graphs = None
+    objective.graphs, device = None, objective.parameters[0].device
     objective.network.zero_grad(set_to_none=True)
     while samples := samples // 2:
         if device.type == "cuda":

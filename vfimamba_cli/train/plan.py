@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from vfimamba_cli.train.recipe import Recipe
+from vfimamba_cli.train.recipe import Phase, Recipe
 from vfimamba_cli.train.sources import describe_source
 
 
@@ -22,8 +22,15 @@ def describe_recipe(recipe: Recipe) -> Iterator[str]:
             f"phase {number + 1}: {phase.name}, {describe_span(recipe, start, phase.length)}, "
             f"crops {phase.crop} x {phase.crop}, learning rate {middle:.2g} in its middle"
         )
-        for source, share in zip(phase.sources, phase.shares, strict=True):
-            yield f"    {100 * share:3.0f} % {source.dataset}: {describe_source(source)}"
+        yield from (f"    {line}" for line in describe_sources(phase))
+
+
+def describe_sources(phase: Phase) -> list[str]:
+    """Share of each, and how it is drawn from."""
+    return [
+        f"{100 * share:3.0f} % {source.dataset}: {describe_source(source)}"
+        for source, share in zip(phase.sources, phase.shares, strict=True)
+    ]
 
 
 def describe_length(recipe: Recipe) -> str:
@@ -53,12 +60,14 @@ class Cost:
     Attributes:
         crop: of the samples, in pixels.
         samples: that were measured at once.
+        how: the passes ran, see `Objective`.
         seconds: per sample, forward, backward and optimizer.
         nbytes: most memory in tensors for them; None on a CPU, which does not tell.
     """
 
     crop: int
     samples: int
+    how: str
     seconds: float
     nbytes: int | None
 
@@ -72,7 +81,7 @@ def describe_costs(recipe: Recipe, costs: list[Cost], processes: int) -> Iterato
         seconds += share * (recipe.steps or 0) * step
         memory = f", {cost.nbytes / 2**30:.1f} GiB of memory" if cost.nbytes else ""
         yield (
-            f"measured at {cost.crop} x {cost.crop}, {cost.samples} at once, eager: "
+            f"measured at {cost.crop} x {cost.crop}, {cost.samples} at once, {cost.how}: "
             f"{1 / cost.seconds:.2f} samples/s in a process, {step:.3g} s a step{memory}"
         )
     if recipe.steps:

@@ -122,7 +122,7 @@ def dry_run(session: Session, recipe: Recipe, *, announce: Announce) -> None:
         network.train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         objective = Objective(network, choose_precision(device))
         crops = sorted({phase.crop for phase in recipe.phases})
-        costs = [measure_cost(objective, share, crop, device, processes) for crop in crops]
+        costs = [measure_cost(objective, share, crop, processes, say) for crop in crops]
         for line in describe_costs(recipe, costs, processes=processes.count):
             say(line)
 

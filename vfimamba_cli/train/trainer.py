@@ -18,6 +18,7 @@ from vfimamba_cli.train.logbook import Every, Logbook, Window
 from vfimamba_cli.train.numbers import Numbers, check_losses, check_norm
 from vfimamba_cli.train.objective import Objective
 from vfimamba_cli.train.optimizer import make_optimizer
+from vfimamba_cli.train.plan import describe_sources
 from vfimamba_cli.train.precision import Readback, choose_precision
 from vfimamba_cli.train.recipe import Recipe
 from vfimamba_cli.train.run_folder import RunFolder, RunState
@@ -146,10 +147,12 @@ class Trainer:
     def enter_phase(self, batch: TripletBatch) -> None:
         """Say what is drawn from now on, and prepare the steps for batches like this one."""
         phase = self.recipe.phases[self.phase]
+        sources = "; ".join(describe_sources(phase)).strip()
         self.logbook.write(
             "phase",
-            {"step": self.step, "phase": phase.name, "crop": phase.crop},
-            f"step {self.step}  phase {self.phase + 1} of {len(self.recipe.phases)}: {phase.name}",
+            {"step": self.step, "phase": phase.name, "crop": phase.crop, "sources": sources},
+            f"step {self.step}  phase {self.phase + 1} of {len(self.recipe.phases)}, "
+            f"{phase.name}: {sources}",
         )
         if not self.prepared or self.progress() >= 1:
             return
