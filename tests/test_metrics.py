@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from vfimamba_cli.metrics import psnr, psnr_8bit, round_8bit, ssim_matlab
+from vfimamba_cli.metrics import (
+    difference_error,
+    flicker,
+    psnr,
+    psnr_8bit,
+    round_8bit,
+    ssim_matlab,
+    ssim_uniform,
+)
 
 GOLDEN = Path(__file__).resolve().parents[1] / "../shared/golden"
 
@@ -57,3 +65,39 @@ def test_an_error_below_half_a_level_vanishes_after_rounding():
     picture = truth + 0.4 / 255 * torch.sign(torch.randn_like(truth))
     assert psnr(picture, truth).item() < 60
     assert psnr_8bit(picture, truth).item() == math.inf
+
+
+def wave(height, width, seed):
+    """A picture of 8-bit levels by a formula, (1, 3, H, W)."""
+    y, x, c = np.ogrid[:height, :width, :3]
+    levels = 127.5 + 80 * np.sin(0.37 * x + 0.21 * y + c + seed) + 45 * np.cos(0.9 * x * (seed + 1))
+    return torch.from_numpy(levels.round().clip(0, 255)).permute(2, 0, 1)[None] / 255
+
+
+def test_ssim_with_a_flat_window_is_scikit_images():
+    """By scikit-image 0.26: structural_similarity(a, b, channel_axis=2), both uint8."""
+    assert ssim_uniform(wave(32, 44, 0), wave(32, 44, 1)).item() == pytest.approx(
+        0.28347293649035477, abs=1e-9
+    )
+    assert ssim_uniform(wave(32, 44, 0), wave(32, 44, 0)).item() == pytest.approx(1)
+
+
+def test_a_window_larger_than_the_picture_is_no_obstacle():
+    a, b = torch.rand(2, 1, 3, 4, 5)
+    assert -1 <= ssim_matlab(a, b).item() <= 1
+
+
+def frames(*levels):
+    return [torch.full((1, 3, 4, 4), level / 255) for level in levels]
+
+
+def test_an_even_change_made_too_slow_by_two_levels_a_frame_has_that_difference_error():
+    assert difference_error(frames(0, 3, 6), frames(0, 5, 10)) == pytest.approx(2, abs=1e-4)
+    assert difference_error(frames(10, 15, 20), frames(0, 5, 10)) == pytest.approx(0, abs=1e-4)
+
+
+def test_going_up_and_down_is_flicker_and_an_even_change_is_none():
+    even = frames(0, 5, 10, 15)
+    assert flicker(even, even) == pytest.approx(0, abs=1e-4)
+    assert flicker(frames(0, 7, 10, 17), even) == pytest.approx(4, abs=1e-4)
+    assert flicker(even, frames(0, 7, 10, 17)) == pytest.approx(-4, abs=1e-4)

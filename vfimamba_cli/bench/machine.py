@@ -44,6 +44,7 @@ class Machine:
             versions={
                 "torch": torch.__version__,
                 "python": platform.python_version(),
+                "av": version("av"),
                 "vfimamba": version("vfimamba-cli"),
             },
         )

@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vfimamba_cli.data.measured import DecodedClip
 from vfimamba_cli.errors import InputError
 from vfimamba_cli.video.clip import read_clip
 
 FILE = "vidim_davis7.mp4"
+COUNT = 355
 CLIP_LENGTH = 9
-EXPECTED = (
-    f"Expected DIR/{FILE}: 355 clips of {CLIP_LENGTH} frames, 256x256, one after the other, made "
-    "from the frames of the DAVIS set of https://vidim-interpolation.github.io (research use only)"
-)
+EXPECTED = f"""Clips of https://vidim-interpolation.github.io, made from DAVIS (research use only):
+  DIR/{FILE}: {COUNT} clips of {CLIP_LENGTH} frames, 256x256, one after the other
+"""
 
 
 def find_davis7(folder: Path) -> Path:
@@ -41,6 +42,16 @@ def read_davis7(path: Path) -> NDArray[np.uint8]:
     if len(frames) % CLIP_LENGTH:
         raise InputError(f"Holds {len(frames)} frames, no multiple of {CLIP_LENGTH}: {path}")
     return frames.reshape(-1, CLIP_LENGTH, *frames.shape[1:])
+
+
+def davis7_clips(folder: Path) -> list[DecodedClip]:
+    """Every clip, by its number from 000 on.
+
+    Raises:
+        InputError: as `find_davis7` and `read_davis7`.
+    """
+    clips = read_davis7(find_davis7(folder))
+    return [DecodedClip(f"{number:03}", frames) for number, frames in enumerate(clips)]
 
 
 def spread(clips: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:

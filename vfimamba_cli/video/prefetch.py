@@ -1,6 +1,6 @@
 """Read ahead and write behind in a thread, without losing order or exceptions."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
@@ -17,12 +17,12 @@ class _End:
     error: BaseException | None = None
 
 
-def prefetch(items: Iterable[T], *, depth: int) -> Iterator[T]:
+def prefetch(items: Iterable[T], *, depth: int) -> Generator[T, None, None]:
     """Iterate `items` in a worker thread, at most `depth` ahead.
 
     An exception in the worker is raised here, after the items that came before it, so the end
-    of `items` and a failure are never mistaken for each other. Leaving the loop early stops
-    the worker.
+    of `items` and a failure are never mistaken for each other. Closing the iterator, or dropping
+    it, stops the worker.
     """
     queue: Queue[T | _End] = Queue(maxsize=depth)
     stopped = Event()

@@ -6,18 +6,13 @@ from typing import Annotated
 
 import typer
 
+from vfimamba_cli.bench.protocol import DATASETS
 from vfimamba_cli.cli.bench.kernels import print_cost, print_scan
 from vfimamba_cli.cli.bench.quality import print_quality
 from vfimamba_cli.cli.bench.timing import print_end_to_end, print_speed
 from vfimamba_cli.cli.errors import user_errors
 from vfimamba_cli.cli.interpolate import FLOW_SCALES
 from vfimamba_cli.errors import OptionError
-
-
-class Dataset(StrEnum):
-    """What quality can be measured on."""
-
-    DAVIS7 = "davis7"
 
 
 class Dtype(StrEnum):
@@ -30,7 +25,10 @@ class Dtype(StrEnum):
 
 
 def bench(
-    dataset: Annotated[Dataset | None, typer.Option(help="Measure quality on this")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help=f"Measure quality on one of {', '.join(DATASETS)}, or a protocol of it"),
+    ] = None,
     speed: Annotated[bool, typer.Option("--speed", help="Time a made frame")] = False,
     end_to_end: Annotated[
         bool, typer.Option("--end-to-end", help="Time a whole video, its frames discarded")
@@ -48,12 +46,18 @@ def bench(
     model: Annotated[
         list[str] | None, typer.Option(help="Name, path or Hub ID; may be repeated [vfimamba-s]")
     ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For --dataset: package.module:function, or folder of frames; may be repeated"
+        ),
+    ] = None,
     size: Annotated[
         list[str] | None,
         typer.Option(help="WIDTHxHEIGHT of the frames; may be repeated [usual ones]"),
     ] = None,
     dtype: Annotated[
-        list[Dtype] | None, typer.Option(help="Number format for --speed; may be repeated [auto]")
+        list[Dtype] | None, typer.Option(help="Number format; may be repeated for --speed [auto]")
     ] = None,
     flow_scale: Annotated[
         str, typer.Option(help="Size at which motion is found: auto, 1, 0.5 or 0.25")
@@ -80,6 +84,8 @@ def bench(
             )
         if plot is not None and not cost:
             raise OptionError("--plot draws what --cost counts", hint="Add --cost, or leave it out")
+        if method and dataset is None:
+            raise OptionError("--method goes with --dataset", hint="Add it, or leave --method out")
         if json is not None and scan:
             raise OptionError("--scan writes no --json", hint="Leave one of them out")
         if flow_scale not in FLOW_SCALES:
@@ -97,8 +103,22 @@ def bench(
             print_cost(models, sizes, scale, json, plot)
         elif scan:
             print_scan(device, runs or 5)
-        else:
-            print_quality(models, data, device, limit, json)
+        elif dataset is not None:
+            if size or tile or runs or flow_scale != "auto":
+                raise OptionError(
+                    "--size, --flow-scale, --tile and --runs do not go with --dataset",
+                    hint="Its protocols say how frames are made",
+                )
+            print_quality(
+                dataset,
+                models if model or not method else [],
+                method or [],
+                data,
+                device,
+                [str(name) for name in dtype or (Dtype.AUTO,)],
+                limit,
+                json,
+            )
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from vfimamba_cli.errors import OutputError
-
 
 def write(path: Path | None, text: str) -> None:
-    """Write `text`, if there is somewhere to; raises OutputError if that cannot be."""
-    try:
-        if path is not None:
-            path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"Cannot write: {error.strerror}: {path}") from error
+    """Write `text`, if there is somewhere to, whole or not at all.
+
+    Raises:
+        OutputError: that cannot be.
+    """
+    from vfimamba_cli.checkpoint.store import write_atomically
+
+    if path is not None:
+        write_atomically(path, text.encode("utf-8"))

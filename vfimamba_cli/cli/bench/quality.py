@@ -5,14 +5,36 @@ from pathlib import Path
 import typer
 
 from vfimamba_cli.cli.bench.output import write
+from vfimamba_cli.errors import OptionError
 
 
 def print_quality(
-    models: list[str], data: Path | None, device: str, limit: int | None, json: Path | None
+    dataset: str,
+    models: list[str],
+    methods: list[str],
+    data: Path | None,
+    device: str,
+    dtypes: list[str],
+    limit: int | None,
+    json: Path | None,
 ) -> None:
-    """PSNR per task."""
-    from vfimamba_cli.bench.davis7 import run_davis7
+    """PSNR and SSIM per method and protocol; scores of finished clips are kept beside `json`."""
+    from vfimamba_cli.bench.session import Request, measure
 
-    report = run_davis7(models, folder=data, device=device, limit=limit)
-    typer.echo(report.table())
-    write(json, report.to_json())
+    if len(dtypes) > 1:
+        raise OptionError("--dataset takes one --dtype", hint="Run it once for each")
+    request = Request(
+        dataset=dataset,
+        models=tuple(models),
+        methods=tuple(methods),
+        data=data,
+        device=device,
+        dtype=dtypes[0],
+        limit=limit,
+    )
+    ledger = None if json is None else json.with_name(f"{json.name}.clips.jsonl")
+    results = measure(request, ledger=ledger, announce=lambda text: typer.echo(text, err=True))
+    typer.echo(results.table())
+    write(json, results.to_json())
+    if ledger is not None:
+        ledger.unlink(missing_ok=True)  # the document has all of it

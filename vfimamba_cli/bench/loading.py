@@ -1,0 +1,113 @@
+"""Clips on their way from files to the device, ahead of the computing.
+
+H x W pixels.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vfimamba_cli.bench.motion import motion_percent
+from vfimamba_cli.bench.protocol import Pair, Protocol
+from vfimamba_cli.data.measured import Clip
+from vfimamba_cli.errors import InputError
+from vfimamba_cli.video.prefetch import prefetch
+
+Picture = NDArray[np.uint8]
+
+MOST_AHEAD = 32
+"""Clips in reading at once, however many threads there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedClip:
+    """The frames that some protocols need of a clip.
+
+    Attributes:
+        name: of the clip.
+        frames: (H, W, 3) uint8 by number, on the device.
+        motion: see `motion_percent`, by the numbers of the two given frames.
+    """
+
+    name: str
+    frames: dict[int, Tensor]
+    motion: dict[tuple[int, int], float]
+
+    def motion_of(self, protocol: Protocol) -> float:
+        """Mean over the protocol's pairs."""
+        values = [self.motion[pair.first, pair.second] for pair in protocol.pairs]
+        return sum(values) / len(values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    name: str
+    frames: dict[int, Future[Picture]]
+
+
+@contextmanager
+def load_clips(
+    clips: Iterable[Clip], protocols: Sequence[Protocol], device: torch.device
+) -> Iterator[Iterator[LoadedClip]]:
+    """Give the clips with what `protocols` need of them, in order, decoded by all cores ahead.
+
+    Raises:
+        InputError: from the iterator, a frame cannot be read, or not all are of one size.
+    """
+    numbers = sorted({number for protocol in protocols for number in protocol.numbers})
+    pairs = list(dict.fromkeys(pair for protocol in protocols for pair in protocol.pairs))
+    workers = os.cpu_count() or 1
+    ahead = min(MOST_AHEAD, max(2, workers // len(numbers)))
+    pool = ThreadPoolExecutor(workers)
+    readings = _read_ahead(clips, numbers, pool, ahead)
+    try:
+        loaded = (_load(reading, pairs, device) for reading in readings)
+        with closing(prefetch(loaded, depth=1)) as ahead_of_use:
+            yield ahead_of_use
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_ahead(
+    clips: Iterable[Clip], numbers: Sequence[int], pool: ThreadPoolExecutor, ahead: int
+) -> Iterator[_Reading]:
+    waiting: deque[_Reading] = deque()
+    for clip in clips:
+        frames = {number: pool.submit(clip.read, number) for number in numbers}
+        waiting.append(_Reading(clip.name, frames))
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _load(reading: _Reading, pairs: Iterable[Pair], device: torch.device) -> LoadedClip:
+    pictures = {number: future.result() for number, future in reading.frames.items()}
+    if len(sizes := {picture.shape for picture in pictures.values()}) > 1:
+        a, b = sorted(sizes)[:2]
+        raise InputError(f"Frames of one clip are {a[1]}x{a[0]} and {b[1]}x{b[0]}: {reading.name}")
+    motion = {
+        (pair.first, pair.second): motion_percent(pictures[pair.first], pictures[pair.second])
+        for pair in pairs
+    }
+    frames = {number: torch.from_numpy(picture) for number, picture in pictures.items()}
+    return LoadedClip(reading.name, to_device(frames, device), motion)
+
+
+def to_device(frames: dict[int, Tensor], device: torch.device) -> dict[int, Tensor]:
+    """The frames on `device`; on CUDA beside the computing, by a stream of their own."""
+    if device.type != "cuda":
+        return frames
+    with torch.cuda.stream(torch.cuda.Stream(device)):
+        up = {n: frame.pin_memory().to(device, non_blocking=True) for n, frame in frames.items()}
+        torch.cuda.current_stream(device).synchronize()
+    for frame in up.values():
+        frame.record_stream(torch.cuda.default_stream(device))
+    return up

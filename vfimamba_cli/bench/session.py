@@ -1,0 +1,120 @@
+"""`vfimamba bench --dataset`, from names to results."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vfimamba_cli.bench.ledger import Ledger
+from vfimamba_cli.bench.machine import Machine
+from vfimamba_cli.bench.method import Average, Method, Model, find_method
+from vfimamba_cli.bench.quality import SEED, Group, find_groups, protocols_of, run_protocols
+from vfimamba_cli.bench.results import Results
+from vfimamba_cli.bench.speed import DTYPES
+from vfimamba_cli.errors import InputError
+from vfimamba_cli.ops.device import choose_device
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What was asked for.
+
+    Attributes:
+        dataset: a dataset's name, or a single protocol's.
+        models: names, paths or Hub IDs.
+        methods: others, as `find_method` takes them.
+        data: folder of the dataset; by default that of its name in VFIMAMBA_DATA.
+        device: auto, cpu, cuda or cuda:N.
+        dtype: of the models' weights and activations; `auto` by the device.
+        limit: take the first clips of each set only.
+    """
+
+    dataset: str
+    models: tuple[str, ...]
+    methods: tuple[str, ...] = ()
+    data: Path | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Methods that are loaded, and clips that were found."""
+
+    request: Request
+    methods: tuple[Method, ...]
+    groups: tuple[Group, ...]
+    device: torch.device
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides a score but the clips themselves, as JSON values.
+
+        Two runs with the same settings can be parts of one.
+        """
+        asked = asdict(self.request) | {"data": str(self.request.data or "")}
+        return asked | {
+            "device": str(self.device),
+            "seed": SEED,
+            "methods": {method.name: method.facts for method in self.methods},
+            "versions": Machine.of(self.device).versions,
+        }
+
+
+def measure(request: Request, *, ledger: Path | None, announce: Callable[[str], None]) -> Results:
+    """Measure everything that was asked for.
+
+    Args:
+        request: what that is.
+        ledger: keeps the scores of finished clips, and gives those of an interrupted run.
+        announce: called with a line when an interrupted run goes on.
+
+    Raises:
+        VfimambaError: something asked for does not exist, or fails; see `run_protocols`.
+    """
+    session = open_session(request)
+    settings = session.settings()
+    scores = Ledger(ledger, settings)
+    if scores.resumed:
+        announce(f"going on with an interrupted run: {scores.resumed} scores from {ledger}")
+    run_protocols(session.groups, session.methods, scores, device=session.device)
+    if not scores.scores:
+        raise InputError(f"No clips: {request.data}", hint=session.groups[0].measured.expected)
+    return Results(
+        dataset=request.dataset,
+        protocols=protocols_of(request.dataset),
+        methods={method.name: method.facts for method in session.methods},
+        scores=tuple(scores.scores.values()),
+        limit=request.limit,
+        settings=settings,
+        machine=Machine.of(session.device),
+    )
+
+
+def open_session(request: Request) -> Session:
+    """Methods first: typing errors show before anything is decoded.
+
+    Raises:
+        VfimambaError: a dataset, clip, method or model that does not exist.
+    """
+    protocols = protocols_of(request.dataset)
+    device = choose_device(request.device)
+    methods = find_methods(request, device)
+    groups = find_groups(protocols, data=request.data, limit=request.limit)
+    return Session(request, methods, tuple(groups), device)
+
+
+def find_methods(request: Request, device: torch.device) -> tuple[Method, ...]:
+    """The average, then methods and models as they were named, each once."""
+    methods: list[Method] = [Average()]
+    methods += [find_method(name) for name in unique(request.methods) if name != Average.name]
+    dtype = DTYPES[request.dtype]
+    methods += [Model(name, device=device, dtype=dtype) for name in unique(request.models)]
+    return tuple(methods)
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """Without repetitions, in their order."""
+    return list(dict.fromkeys(names))
