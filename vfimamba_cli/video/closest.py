@@ -94,3 +94,10 @@ def _converted(color: ColorSpec, found: PixelFormat, height: int) -> ColorSpec:
         alpha=found.alpha,
         tags=tags,
     )
+
+
+def limited(color: ColorSpec) -> ColorSpec:
+    """The same in limited range, and tagged so; R'G'B' stays."""
+    if not color.full_range or model_of(color) == "rgb":
+        return color
+    return replace(color, full_range=False, tags=replace(color.tags, range=LIMITED_RANGE))

@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from vfimamba_cli.errors import OutputError
 from vfimamba_cli.frame import ColorSpec, Frame
-from vfimamba_cli.video.closest import FULL_RANGE, closest_color
+from vfimamba_cli.video.closest import FULL_RANGE, closest_color, limited
 from vfimamba_cli.video.formats import FORMATS, format_for, model_of
 from vfimamba_cli.video.hdr import hdr_options
 from vfimamba_cli.video.info import VideoInfo
@@ -21,6 +21,10 @@ from vfimamba_cli.video.planes import make_picture
 
 ALPHA_BESIDE = {"libvpx", "libvpx-vp9"}
 """Encoders whose alpha is a stream of its own, which containers keep beside the pictures."""
+
+
+LIMITED_ONLY = {"prores_ks"}
+"""Encoders whose streams cannot say that their range is full: players take it as limited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,8 @@ def offered_formats(encoder: str, *, alpha_beside: bool = True) -> tuple[str, ..
     if encoder == "libx265" or (encoder in ALPHA_BESIDE and not alpha_beside):
         # The library's x265 offers alpha and is built without it.
         found = [one for one in found if not one.alpha]
+    if encoder == "mjpeg":  # JPEG has no other range
+        found = [one for one in found if one.full_range]
     if encoder in ALPHA_BESIDE:  # few players show VP9 in R'G'B', and with alpha it does not start
         found = [one for one in found if one.model != "rgb"]
     return tuple(one.name for one in found)
@@ -75,7 +81,7 @@ def encoded_color(encoder: str, info: VideoInfo, *, alpha_beside: bool = True) -
             f"{info.path}",
             hint="Choose another one",
         )
-    return color
+    return limited(color) if encoder in LIMITED_ONLY else color
 
 
 def add_video_stream(

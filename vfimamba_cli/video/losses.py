@@ -9,6 +9,9 @@ from vfimamba_cli.video.encoder import Encoder
 from vfimamba_cli.video.hdr import hdr_options
 from vfimamba_cli.video.info import VideoInfo
 
+VP9_MATRICES = {0, 1, 2, 5, 6, 7, 9}
+"""Code points (ITU-T H.273) of the color matrices that its streams can name, and of none."""
+
 SAY_THEIR_PIXEL_SHAPE = {"h264", "hevc", "mpeg2video"}
 SAY_THEIR_COLOR = {*SAY_THEIR_PIXEL_SHAPE, "av1", "prores"}
 
@@ -27,6 +30,8 @@ def losses_of_the_file(
         f"The pictures lose {what}: {encoder.name} does not take it."
         for what in losses_of_color(info.color, color)
     ]
+    if encoder.family == "vp9" and color.tags.matrix not in VP9_MATRICES:
+        losses.append(f"The tag of the color matrix, {color.tags.matrix}, is lost: VP9 has none.")
     if source.chapters() and not container.chapters:
         losses.append(f"The chapters are dropped: {container.title} cannot hold them.")
     if info.display_matrix is not None and not container.rotation:
