@@ -1,6 +1,7 @@
 """Colors through the whole tool: source frames stay, and made ones are of their kind."""
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -64,13 +65,17 @@ def averaging(monkeypatch, engine):
     )
 
 
-def interpolate(source, target, *, factor=2, model="tiny", codec="ffv1"):
+def real(device):
+    return {"model": "vfimamba-s", "device": device}
+
+
+def interpolate(source, target, *, factor=2, model="tiny", codec="ffv1", device="cpu"):
     """The source's frames, all frames of the result, and what is known of both files."""
     interpolate_video(
         source,
         target,
         time=TimeOptions(factor=factor),
-        engine=EngineOptions(model=model, device="cpu"),
+        engine=EngineOptions(model=model, device=device),
         writing=WriteOptions(codec=codec),
     )
     (before, old), (after, new) = map(read, (source, target))
@@ -99,6 +104,20 @@ def test_no_format_flickers_and_source_frames_are_bit_identical(tmp_path, name):
             assert_same_planes(frame, still)
     for frame in new:
         assert_same_planes(frame, new[0])
+
+
+@pytest.mark.usefixtures("averaging")
+@pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "bgra", "gray12le"])
+@pytest.mark.parametrize("factor", [2, 3, Fraction(5, 2), Fraction(7, 3), 8])
+def test_source_frames_are_bit_identical_wherever_they_are_shown(tmp_path, name, factor):
+    source = [scene(color_of(name), 32, 48, shift=shift) for shift in range(8)]
+    write_lossless(tmp_path / "in.mkv", source)
+    _, new, _, _ = interpolate(tmp_path / "in.mkv", tmp_path / "out.mkv", factor=factor)
+    shown = [(i / factor, frame) for i, frame in enumerate(new)]
+    at_source = [(int(t), frame) for t, frame in shown if t == int(t)]
+    assert len(at_source) == len(range(0, 8, Fraction(factor).denominator))
+    for index, frame in at_source:
+        assert_same_planes(frame, source[index])
 
 
 @pytest.mark.usefixtures("averaging")
@@ -138,13 +157,14 @@ def test_no_matrix_or_range_flickers_and_tags_stay_as_they_are(tmp_path, matrix,
     ],
     ids=lambda color: f"{color.matrix}-{color.subsampling}-{color.bit_depth}",
 )
-def test_frames_that_the_network_makes_are_no_shade_brighter(tmp_path, color):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_frames_that_the_network_makes_are_no_shade_brighter(tmp_path, color, device):
     """Between two pictures that are the same but for one code of one pixel."""
     first = scene(color, 64, 96)
     planes = [plane.copy() for plane in first.planes]
     planes[0][10, 10] += 1
     write_lossless(tmp_path / "in.mkv", [first, frame_of(planes, color)])
-    _, new, _, _ = interpolate(tmp_path / "in.mkv", tmp_path / "out.mkv", model="vfimamba-s")
+    _, new, _, _ = interpolate(tmp_path / "in.mkv", tmp_path / "out.mkv", **real(device))
     assert_same_planes(new[0], first)
     unit = 1 << (color.bit_depth - 8)
     means = [[plane.mean() / unit for plane in frame.planes] for frame in new[:2]]
@@ -155,7 +175,8 @@ def test_frames_that_the_network_makes_are_no_shade_brighter(tmp_path, color):
 
 
 @pytest.mark.usefixtures("bundled")
-def test_a_ramp_of_ten_bits_keeps_its_codes_in_made_frames(tmp_path):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_ramp_of_ten_bits_keeps_its_codes_in_made_frames(tmp_path, device):
     color = color_of("yuv420p10le", matrix="bt709")
     ramp = np.tile(np.linspace(64, 940, 1280).round().astype(np.uint16), (32, 1))
     grey = np.full((16, 640), 512, np.uint16)
@@ -163,7 +184,7 @@ def test_a_ramp_of_ten_bits_keeps_its_codes_in_made_frames(tmp_path):
     write_lossless(
         tmp_path / "in.mkv", [frame_of((luma, grey, grey), color) for luma in (ramp, moved)]
     )
-    _, new, _, after = interpolate(tmp_path / "in.mkv", tmp_path / "out.mkv", model="vfimamba-s")
+    _, new, _, after = interpolate(tmp_path / "in.mkv", tmp_path / "out.mkv", **real(device))
     assert after.color.bit_depth == 10
     there = np.intersect1d(new[1].planes[0], ramp)
     assert len(there) >= 0.95 * len(np.unique(ramp))

@@ -11,6 +11,7 @@ from av.sidedata.sidedata import Type as SideDataType
 
 from tests.video.test_reader import real
 from tests.video.test_writer import double
+from vfimamba_cli.errors import OutputError
 from vfimamba_cli.frame import ColorTags
 from vfimamba_cli.video.encoder import merge_options
 from vfimamba_cli.video.hdr import ContentLight, MasteringDisplay, StaticHdr, hdr_options
@@ -69,11 +70,13 @@ def numbers_in_the_file(path):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-@pytest.mark.parametrize("encoder", ["libx264", "libx265"])
-def test_hdr10_comes_out_as_it_went_in(tmp_path, encoder, suffix):
+@pytest.mark.parametrize("codec", [None, "h264", "h265"])
+def test_hdr10_comes_out_as_it_went_in(tmp_path, codec, suffix):
     source, target = tmp_path / "in.mp4", tmp_path / f"out{suffix}"
-    write_hdr(source, encoder)
-    double(source, target)
+    write_hdr(source, "libx265")
+    _, writer = double(source, target, codec=codec)
+    assert writer.encoder.name == ("libx264" if codec == "h264" else "libx265")
+    assert writer.notes == []
     after = read_info(target)
     assert after.hdr == HDR
     assert after.color.tags == ColorTags(matrix=9, primaries=9, transfer=16, range=1)
@@ -84,14 +87,23 @@ def test_hdr10_comes_out_as_it_went_in(tmp_path, encoder, suffix):
 
 
 def test_av1_keeps_them_up_to_its_own_steps(tmp_path):
-    write_hdr(tmp_path / "in.mp4", "libsvtav1")
-    found = read_info(tmp_path / "in.mp4").hdr
+    write_hdr(tmp_path / "in.mp4", "libx265")
+    double(tmp_path / "in.mp4", tmp_path / "out.mp4", codec="av1", preset="11")
+    found = read_info(tmp_path / "out.mp4").hdr
     assert found.light == HDR.light
     for name in ("red", "green", "blue", "white"):
         point, written = getattr(found.display, name), getattr(HDR.display, name)
         assert max(abs(a - b) for a, b in zip(point, written, strict=True)) < Fraction(1, 1 << 16)
     assert abs(found.display.darkest - HDR.display.darkest) < Fraction(1, 1 << 14)
     assert found.display.brightest == HDR.display.brightest
+
+
+def test_an_encoder_without_them_loses_them_and_says_so(tmp_path):
+    write_hdr(tmp_path / "in.mp4", "libx265")
+    _, writer = double(tmp_path / "in.mp4", tmp_path / "out.mkv", codec="ffv1", preset=None)
+    assert writer.notes == ["Not carried over: HDR mastering display and HDR content light level."]
+    with pytest.raises(OutputError, match="HDR mastering display"):
+        double(tmp_path / "in.mp4", tmp_path / "no.mkv", codec="ffv1", preset=None, strict=True)
 
 
 def test_what_is_known_of_the_light_alone_is_kept_too(tmp_path):
