@@ -46,9 +46,9 @@ def finish(process):
     return out
 
 
-def losses_of(run):
+def losses_of(run, measure="loss"):
     entries = read_entries(run / "metrics.jsonl")
-    return {e["step"]: e["loss"] for e in entries if e["kind"] == "train"}
+    return {e["step"]: e[measure] for e in entries if e["kind"] == "train"}
 
 
 def test_a_run_killed_at_random_steps_goes_on_as_if_it_had_not_been(folder):
@@ -88,6 +88,8 @@ def test_two_processes_are_one_with_twice_the_batch(folder):
     ours, expected = losses_of(folder / "two"), losses_of(folder / "one")
     assert ours.keys() == expected.keys() == {1, 3}
     assert all(ours[step] == pytest.approx(expected[step], rel=0, abs=1e-5) for step in ours)
+    one, two = (losses_of(folder / run, "gradient_norm")[3] for run in ("one", "two"))
+    assert one == pytest.approx(two, rel=1e-5)
     for name in ("last", "ema"):
         path = f"{name}.safetensors"
         one, two = (
