@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from tests.lossless import assert_same_planes, color_of, frame_of, noise, scene, write_lossless
+from tests.video.test_reader import real as real_clip
+from tests.video.test_tags import limited_by_rule
 from vfimamba_cli import pipeline
 from vfimamba_cli.checkpoint.load import load_model
 from vfimamba_cli.engine.color import to_rgb
@@ -172,6 +174,54 @@ def test_frames_that_the_network_makes_are_no_shade_brighter(tmp_path, color, de
     assert any((a != b).any() for a, b in zip(new[0].planes, new[1].planes, strict=True))
     assert shifts[0] < 0.25
     assert max(shifts) < 0.5
+
+
+REAL_CLIPS = {
+    "bt601.mp4": (".mp4", "yuv420p", "h264"),
+    "bt709_full_range.mp4": (".mp4", "yuvj420p", "h264"),
+    "sample_srgb.mp4": (".mkv", "yuv420p", "h264"),
+    "odd_427x241_444.mp4": (".mp4", "yuv444p", "h264"),
+    "mjpeg.avi": (".mp4", "yuvj420p", "h264"),
+    "sample_av1_mono.mp4": (".mkv", "gray", "h264"),
+    "h264_10bits.mp4": (".mp4", "yuv420p10le", "hevc"),
+    "prores_pcm.mov": (".mov", "yuv422p10le", "hevc"),
+    "roadtrip-vp92-10bit.webm": (".webm", "yuv420p10le", "av1"),
+    "sample_vvc.mp4": (".mkv", "yuv420p10le", "hevc"),
+    "hlg10-color-test.mp4": (".mp4", "yuv420p10le", "hevc"),
+    "hdr10-av1.mp4": (".mp4", "yuv420p10le", "hevc"),
+    "sample_with_colr_mdcv_and_clli.mp4": (".mp4", "yuv420p10le", "hevc"),
+    "alpha.webm": (".webm", "yuva420p", "vp9"),
+    "short.gif": (".mkv", "bgra", "ffv1"),
+}
+"""What becomes of them by default."""
+
+
+@pytest.mark.usefixtures("averaging")
+@pytest.mark.parametrize("name", REAL_CLIPS)
+def test_real_clips_keep_their_format_their_tags_and_their_light(tmp_path, name):
+    suffix, pixel_format, codec = REAL_CLIPS[name]
+    source = real_clip(name)
+    target = tmp_path / f"out{suffix}"
+    options = WriteOptions(preset="ultrafast" if codec in ("h264", "hevc") else None)
+    interpolate_video(
+        source,
+        target,
+        time=TimeOptions(factor=2, end_seconds=Fraction(1, 10)),
+        engine=EngineOptions(device="cpu"),
+        writing=options,
+    )
+    with VideoReader(source) as reader:
+        before, first = reader.info, next(reader.frames())
+    after, frames = read(target)
+    assert before.pixel_format == pixel_format
+    assert after.codec == codec
+    assert limited_by_rule(after.color.tags) == limited_by_rule(before.color.tags)
+    assert after.hdr == before.hdr
+    kept = "alpha", "bit_depth", "matrix", "full_range"
+    assert all(getattr(after.color, name) == getattr(before.color, name) for name in kept)
+    unit = 1 << (before.color.bit_depth - 8)
+    for plane, other in zip(first.planes, frames[0].planes, strict=False):
+        assert abs(plane.mean() - other.mean()) < unit
 
 
 @pytest.mark.usefixtures("bundled")

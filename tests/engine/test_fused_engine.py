@@ -80,6 +80,17 @@ def test_number_formats_and_flow_scales(network, pairs, dtype, flow_scale):
     assert off.mean() <= (0.15 if dtype == torch.float16 else 1)
 
 
+def test_alpha_moves_with_colors_that_are_the_same_without_it(fused, pairs):
+    """The second time by a graph of its own. Alpha is a picture here, that of green."""
+    first, second = pairs[3]
+    plain = fused.interpolate(first, second, HALF)
+    translucent = [torch.cat((frame, frame[:, 1:2]), dim=1) for frame in (first, second)]
+    for _ in "recorded", "replayed":
+        made = fused.interpolate(*translucent, HALF)
+        assert codes(made[:, :, :3], plain).max() <= 1
+        assert codes(made[:, :, 3:], plain[:, :, 1:2]).mean() < 3
+
+
 @pytest.mark.parametrize("tile", [256, 512, 1024])
 def test_tiled_is_untiled(network, fused, pairs, tile):
     first, second = enlarged(pairs[5], 1090, 1934)

@@ -19,8 +19,8 @@ EXPANDED = {
     "pal8": "rgba",
     "monob": "gray",
     "monow": "gray",
-    "rgb555le": "rgb24",
-    "rgb565le": "rgb24",
+    **dict.fromkeys(("rgb444le", "rgb555le", "rgb555be", "rgb565le", "rgb565be"), "rgb24"),
+    **dict.fromkeys(("rgb8", "bgr8", "rgb4_byte", "bgr4_byte"), "rgb24"),
     "x2rgb10le": "gbrp10le",
 }
 """Formats of less than a byte per code, or more than a code per element -> one that has as much."""
