@@ -22,7 +22,7 @@ from vfimamba_cli.model.interface import Prediction
 from vfimamba_cli.ops.scan import choose_backend
 from vfimamba_cli.train import trainer as trainer_module
 from vfimamba_cli.train.ema import Ema
-from vfimamba_cli.train.logbook import Logbook, read_entries
+from vfimamba_cli.train.logbook import Logbook, Window, read_entries
 from vfimamba_cli.train.losses import interpolation_loss
 from vfimamba_cli.train.numbers import TrainingError
 from vfimamba_cli.train.optimizer import make_optimizer
@@ -209,6 +209,27 @@ def test_what_a_killed_run_wrote_after_its_last_save_is_forgotten(tmp_path, monk
         for name in ("whole", "killed")
     ]
     assert losses[0] == losses[1]
+
+
+def test_what_is_done_in_a_pause_does_not_slow_the_rate_down(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    window = Window(began=0.0)
+    now[0] = 4.0
+    window.add(12, 0.1, 0.1, 1.0)
+    with window.pause():
+        now[0] = 100.0
+    now[0] = 102.0
+    assert window.means()["samples_per_second"] == 12 / 6
+
+
+def test_strips_of_several_widths_lie_below_one_another(tmp_path):
+    wide, narrow = (np.full((4, width, 3), 200, np.uint8) for width in (12, 8))
+    RunFolder(tmp_path).save_strips(7, [narrow, wide])
+    picture = read_still(tmp_path / "samples" / "00000007.png")
+    assert picture.shape == (8, 12, 3)
+    assert (picture[:4, 8:] == 0).all()
+    assert (picture[4:] == 200).all()
 
 
 def test_numbers_go_to_tensorboard_where_it_is_installed(tmp_path, monkeypatch):

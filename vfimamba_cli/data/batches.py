@@ -165,6 +165,10 @@ class TripletBatches:
                 self.ahead[key] = [self.pool.submit(self.sample, *key, n) for n in numbers]
         return [begun.result() for begun in self.ahead.pop((step, phase))]
 
+    def close(self) -> None:
+        """Begin no more reading."""
+        self.pool.shutdown(cancel_futures=True)
+
     def numbers(self, rank: int) -> range:
         """Of the samples that process `rank` makes."""
         return range(rank, self.size, self.ranks)

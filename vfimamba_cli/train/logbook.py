@@ -4,7 +4,8 @@ import importlib.util
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,9 +124,16 @@ class Window:
         self.error += error
         self.norm += norm
 
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """What is done in the block does not count for the rate."""
+        paused = time.monotonic()
+        yield
+        self.began += time.monotonic() - paused
+
     @property
     def seconds(self) -> float:
-        """Since the window was opened."""
+        """Since the window was opened, less its pauses."""
         return time.monotonic() - self.began
 
     def means(self) -> dict[str, float]:

@@ -168,10 +168,10 @@ class RunFolder:
         save_checkpoint(self.best, network.spec, network.state_dict(), **facts, score=score)
 
     def save_strips(self, step: int, strips: Sequence[NDArray[np.uint8]]) -> None:
-        """Write strips below one another as a picture; those narrower than the first are left
-        out.
-        """
-        sheet = np.concatenate([s for s in strips if s.shape[1] == strips[0].shape[1]])
+        """Write strips below one another as a picture, black beside the narrower ones."""
+        widest = max(strip.shape[1] for strip in strips)
+        padded = [np.pad(s, ((0, 0), (0, widest - s.shape[1]), (0, 0))) for s in strips]
+        sheet = np.concatenate(padded)
         try:
             (self.path / "samples").mkdir(exist_ok=True)
         except OSError as error:

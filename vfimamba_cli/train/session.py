@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def train(session: Session, recipe: Recipe, *, announce: Announce, stopping: Sto
             folder.check_space(parameters)
         for line in describe(trainer, session):
             trainer.logbook.say(line)
-        with stopping() as stopped:
+        with closing(trainer.batches), stopping() as stopped:
             return with_fitting_batch(
                 lambda: trainer.run(stopped),
                 trainer.objective,

@@ -121,10 +121,11 @@ class Trainer:
             if log.due() or self.step == 1:
                 self.log(window)
                 window = Window()
-            if save.due():
-                self.save()
-            if self.is_validation_due(validation):
-                self.validate()
+            with window.pause():
+                if save.due():
+                    self.save()
+                if self.is_validation_due(validation):
+                    self.validate()
         self.check_last_gradient()
         if self.processes.is_first:
             if window.steps:
