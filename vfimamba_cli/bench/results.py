@@ -70,13 +70,18 @@ class Results:
 
     def main_table(self) -> str:
         """One line per method, one column per protocol; published ones last."""
-        lines = [("method", *(protocol.name for protocol in self.measured), "settings")]
+        return "\n".join((self.title(), *columns(self.main_lines())))
+
+    def main_lines(self) -> list[tuple[str, ...]]:
+        """Its cells."""
+        lines: list[tuple[str, ...]] = [
+            ("method", *(protocol.name for protocol in self.measured), "settings")
+        ]
         for method, facts in self.methods.items():
             cells = (self.summaries[p.name, method].cell() for p in self.measured)
             chosen = (facts[key] for key in ("device", "dtype", "scan") if key in facts)
             lines.append((method, *cells, " ".join(chosen)))
-        lines += self.published_lines()
-        return "\n".join((self.title(), *columns(lines)))
+        return lines + self.published_lines()
 
     def published_lines(self) -> list[tuple[str, ...]]:
         """By method, marked; a dash where a paper has none."""
@@ -93,18 +98,22 @@ class Results:
 
     def details(self, protocol: Protocol) -> str:
         """PSNR by motion, and steadiness where there is any."""
+        title, lines = self.detail_lines(protocol)
+        return "\n".join((title, *columns(lines)))
+
+    def detail_lines(self, protocol: Protocol) -> tuple[str, list[tuple[str, ...]]]:
+        """Its title and cells."""
         rows = [self.summaries[protocol.name, method] for method in self.methods]
         heads = [f"{band.motion} ({band.clips})" for band in rows[0].bands]
         steady = ["change error", "flicker"] if protocol.is_sequence else []
-        lines = [("", *heads, *steady)]
+        lines: list[tuple[str, ...]] = [("", *heads, *steady)]
         for row in rows:
             values = [f"{band.psnr:.2f}" for band in row.bands]
             if row.difference_error is not None and row.flicker is not None:
                 values += [f"{row.difference_error:.2f}", f"{row.flicker:+.2f}"]
             lines.append((row.method, *values))
-        about = "; both in 8-bit levels" if steady else ""
-        title = f"{protocol.name}: PSNR by motion in % of the width (clips){about}"
-        return "\n".join((title, *columns(lines)))
+        about = "; change error and flicker in 8-bit levels" if steady else ""
+        return f"{protocol.name}: PSNR by motion in % of the width (clips){about}", lines
 
     def to_json(self) -> str:
         """Everything; a PSNR is null where the picture is exact."""

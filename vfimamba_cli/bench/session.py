@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
+from vfimamba_cli.bench.cases import worst_cases
 from vfimamba_cli.bench.ledger import Ledger
 from vfimamba_cli.bench.machine import Machine
 from vfimamba_cli.bench.method import Average, Method, Model, find_method
+from vfimamba_cli.bench.page import make_page
 from vfimamba_cli.bench.quality import SEED, Group, find_groups, protocols_of, run_protocols
 from vfimamba_cli.bench.results import Results
 from vfimamba_cli.bench.speed import DTYPES
@@ -63,19 +65,18 @@ class Session:
         }
 
 
-def measure(request: Request, *, ledger: Path | None, announce: Callable[[str], None]) -> Results:
+def measure(session: Session, *, ledger: Path | None, announce: Callable[[str], None]) -> Results:
     """Measure everything that was asked for.
 
     Args:
-        request: what that is.
+        session: what that is.
         ledger: keeps the scores of finished clips, and gives those of an interrupted run.
         announce: called with a line when an interrupted run goes on.
 
     Raises:
         VfimambaError: something asked for does not exist, or fails; see `run_protocols`.
     """
-    session = open_session(request)
-    settings = session.settings()
+    request, settings = session.request, session.settings()
     scores = Ledger(ledger, settings)
     if scores.resumed:
         announce(f"going on with an interrupted run: {scores.resumed} scores from {ledger}")
@@ -91,6 +92,24 @@ def measure(request: Request, *, ledger: Path | None, announce: Callable[[str], 
         settings=settings,
         machine=Machine.of(session.device),
     )
+
+
+def report(session: Session, results: Results) -> str:
+    """Results as a page, with the frames made again in which the first model was worst.
+
+    Without a model, it is the last of the methods.
+
+    Raises:
+        VfimambaError: as `measure`.
+    """
+    named = [*session.request.models, session.methods[-1].name]
+    judged = named[0]
+    request = session.request
+    groups = find_groups(results.measured, data=request.data, limit=request.limit)
+    cases = worst_cases(
+        groups, session.methods, results.scores, judged=judged, device=session.device
+    )
+    return make_page(results, cases, judged=judged)
 
 
 def open_session(request: Request) -> Session:

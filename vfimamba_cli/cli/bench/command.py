@@ -73,6 +73,9 @@ def bench(
         int | None, typer.Option(min=1, help="Use the first N clips, or frames, only")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the numbers to this file too")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Show what --dataset found on this .html page")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw --cost into this .svg file")] = None,
 ) -> None:
     """Measure models: one of --dataset, --speed, --end-to-end, --scan and --cost."""
@@ -84,8 +87,8 @@ def bench(
             )
         if plot is not None and not cost:
             raise OptionError("--plot draws what --cost counts", hint="Add --cost, or leave it out")
-        if method and dataset is None:
-            raise OptionError("--method goes with --dataset", hint="Add it, or leave --method out")
+        if (method or report) and dataset is None:
+            raise OptionError("--method and --report go with --dataset", hint="Add it")
         if json is not None and scan:
             raise OptionError("--scan writes no --json", hint="Leave one of them out")
         if flow_scale not in FLOW_SCALES:
@@ -118,6 +121,7 @@ def bench(
                 [str(name) for name in dtype or (Dtype.AUTO,)],
                 limit,
                 json,
+                report,
             )
 
 

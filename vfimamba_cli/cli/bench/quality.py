@@ -17,9 +17,10 @@ def print_quality(
     dtypes: list[str],
     limit: int | None,
     json: Path | None,
+    page: Path | None,
 ) -> None:
     """PSNR and SSIM per method and protocol; scores of finished clips are kept beside `json`."""
-    from vfimamba_cli.bench.session import Request, measure
+    from vfimamba_cli.bench.session import Request, measure, open_session, report
 
     if len(dtypes) > 1:
         raise OptionError("--dataset takes one --dtype", hint="Run it once for each")
@@ -32,9 +33,12 @@ def print_quality(
         dtype=dtypes[0],
         limit=limit,
     )
+    session = open_session(request)
     ledger = None if json is None else json.with_name(f"{json.name}.clips.jsonl")
-    results = measure(request, ledger=ledger, announce=lambda text: typer.echo(text, err=True))
+    results = measure(session, ledger=ledger, announce=lambda text: typer.echo(text, err=True))
     typer.echo(results.table())
     write(json, results.to_json())
+    if page is not None:
+        write(page, report(session, results))
     if ledger is not None:
         ledger.unlink(missing_ok=True)  # the document has all of it
