@@ -21,10 +21,11 @@ from vfimamba_cli.metrics import ssim_matlab
 from vfimamba_cli.model.interface import Prediction
 from vfimamba_cli.ops.scan import choose_backend
 from vfimamba_cli.train import trainer as trainer_module
+from vfimamba_cli.train.distributed import Processes
 from vfimamba_cli.train.ema import Ema
 from vfimamba_cli.train.logbook import Logbook, Window, read_entries
 from vfimamba_cli.train.losses import interpolation_loss
-from vfimamba_cli.train.numbers import TrainingError
+from vfimamba_cli.train.numbers import Numbers, TrainingError
 from vfimamba_cli.train.optimizer import make_optimizer
 from vfimamba_cli.train.precision import choose_precision
 from vfimamba_cli.train.recipe import Phase, Recipe, Source
@@ -315,6 +316,41 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_clips(tmp
         trainer.run(lambda: False)
     assert torch.equal(trainer.network.conv.weight, before)
     assert (tmp_path / "state.pt").read_bytes() == saved
+
+
+class Pair(Processes):
+    """The first of two processes; what the other says is made up."""
+
+    def gather(self, numbers):
+        other = numbers.clone()
+        for name, value in self.other.items():
+            other[Numbers._fields.index(name)] = value
+        return torch.stack((numbers, other))
+
+
+def first_of_two(folder, **other):
+    pair = Pair(rank=0, count=2)
+    object.__setattr__(pair, "other", other)
+    trainer = trainer_in(folder, processes=pair)
+    trainer.batches.ranks = 2
+    trainer.average_gradients = lambda: None
+    return trainer
+
+
+def test_all_processes_stop_where_one_is_stopped(tmp_path):
+    trainer = first_of_two(tmp_path, stop=1.0)
+    assert not trainer.run(lambda: False)
+    assert trainer.step == 1
+    assert RunFolder(tmp_path).state.exists()
+
+
+def test_a_bad_loss_of_another_process_stops_this_one_and_names_its_clips(tmp_path):
+    trainer = first_of_two(tmp_path, loss=math.nan)
+    theirs = ", ".join(trainer.batches.origins(0, 0, 1))
+    with pytest.raises(TrainingError, match="nan at step 0 in process 1, on clip") as caught:
+        trainer.run(lambda: False)
+    assert theirs in str(caught.value)
+    assert not RunFolder(tmp_path).state.exists()
 
 
 def test_a_gradient_that_is_not_finite_is_never_saved(tmp_path):

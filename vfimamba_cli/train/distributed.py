@@ -9,6 +9,7 @@ N processes, M numbers.
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from torch import Tensor, nn
 from vfimamba_cli.errors import OptionError
 
 Value = TypeVar("Value")
+
+SETTLING_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,14 @@ class Processes:
         rows[self.rank] = numbers
         dist.all_reduce(rows)  # each row is zero in all processes but its own
         return rows
+
+    def settle(self, device: torch.device) -> None:
+        """Let all that is under way end: NCCL's watchdog asks for it every tenth of a second,
+        which must not happen while a CUDA graph is recorded.
+        """
+        if self.count > 1 and device.type == "cuda":
+            torch.cuda.synchronize(device)
+            time.sleep(SETTLING_SECONDS)
 
     def from_first(self, value: Value | None) -> Value:
         """What the first process has; the others may give None."""

@@ -161,6 +161,7 @@ class Trainer:
         if graphs is not None and graphs.inputs[0].shape == batch.frames.shape:
             return
         self.objective.graphs = None
+        self.processes.settle(self.batches.device)
         compiled = self.objective.measure != self.objective.eager
         if not compiled and self.recipe.is_long(self.step, self.seconds):
             self.objective.compile(batch, self.logbook.say)
