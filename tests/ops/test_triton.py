@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.scans import DEVICE, NAMES, assert_near, scan_inputs
 from vfimamba_cli.ops.cross_scan import cross_merge, cross_scan
 from vfimamba_cli.ops.scan import choose_backend, cross_reference, selective_scan
 
 NO_TRITON = importlib.util.find_spec("triton") is None
 ON_GPU = torch.cuda.is_available()
-DEVICE = torch.device("cuda" if ON_GPU else "cpu")
-NAMES = ("u", "x_dbl", "A", "D", "dt_weight", "dt_bias")
 
 # Triton's interpreter keeps scalars in arrays; NumPy 2.4 no longer converts them back.
 pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
@@ -32,26 +31,6 @@ def fused():
         if not ON_GPU:
             patch.setenv("TRITON_INTERPRET", "1")
         yield importlib.import_module("vfimamba_cli.ops.scan.triton")
-
-
-def scan_inputs(batch, height, width, *, channels=16, rank=3, states=16, dtype=torch.float32):
-    def normal(*shape):
-        return torch.randn(shape, device=DEVICE)
-
-    grid = (2, batch, height, width)
-    return {
-        "u": normal(*grid, channels).to(dtype),
-        "x_dbl": normal(*grid, 4 * (rank + 2 * states)).to(dtype),
-        "A": -torch.exp(normal(4, channels, states)),
-        "D": normal(4, channels),
-        "dt_weight": 0.5 * normal(4, channels, rank),
-        "dt_bias": normal(4, channels) - 2,
-    }
-
-
-def assert_near(actual, expected, tolerance):
-    limit = tolerance * max(1.0, expected.abs().max().item())
-    torch.testing.assert_close(actual.float(), expected.float(), rtol=0, atol=limit)
 
 
 def assert_fused_is_reference(fused, inputs, launch, *, exact, tolerance):

@@ -4,9 +4,13 @@ F = 2 frames, B batch, D channels, N states, R rank, P = H W pixels, L = 2 P tok
 M chunks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, e, log2
+from importlib import import_module
+from importlib.util import find_spec
+from math import ceil, e, log2, prod
+from types import ModuleType
 from typing import Any, Self
 
 import torch
@@ -38,10 +42,11 @@ class Launch:
     def for_size(cls, u: Tensor, *, training: bool = False) -> Self:
         """For activations (F, B, H, W, D): chunks as long as leaves enough of them.
 
-        For gradients short ones: all that is kept of them then stays in the GPU's cache.
+        For gradients short ones: all that is kept of them then stays in the GPU's cache, or in the
+        shared memory of the CUDA kernel.
         """
         if training:
-            return cls(chunk=32)
+            return cls(chunk=16)
         _, batch, height, width, channels = u.shape
         chunk = batch * height * width * ORDERS * channels // LANES
         return cls(chunk=min(max(triton.next_power_of_2(max(chunk, 1)), 32), 256))
@@ -187,19 +192,16 @@ class FusedScan:
 
         What sums are taken of is stored in the dtype of `u`.
         """
+        fast = self.cuda_gradients(grad)
         batch, height, width, channels, chunks = self.size
         states, pixels, dtype = self.A2.shape[1], 2 * batch * height * width, self.u.dtype
         u, dt = (self.empty(ORDERS, pixels, channels, dtype=dtype) for _ in "ud")
-        parts = self.empty(channels // self.block, pixels, ORDERS, 2 * states, dtype=dtype)
+        blocks = channels // (self.block if fast is None else fast.CHANNELS)
+        parts = self.empty(blocks, pixels, ORDERS, 2 * states, dtype=dtype)
         A, D = torch.empty_like(starts), self.empty(batch, chunks, ORDERS, channels)
-        programs = min(starts.numel() // (states * self.block), self.resident)
-        scratch = self.empty(programs, self.launch.chunk, states, self.block, dtype=dtype)
-        fast = self.u.is_cuda and dtype != torch.float32 and min(states, self.block) >= 16
-        backward_kernels.chunk_gradients[(programs,)](
-            self.u, self.x, self.A2, self.weight, self.bias, self.D, starts, carries, grad,
-            scratch, u, dt, parts, A, D, self.block, *self.size,
-            FAST=fast, num_stages=1, **self.constants,
-        )  # fmt: skip
+        inputs = (self.u, self.x, self.A2, self.weight, self.bias, self.D, starts, carries, grad)
+        launch = self.launch_gradients if fast is None else fast.chunk_gradients
+        launch(inputs, (u, dt, parts, A, D))
         exact = torch.float32
         return Gradients(
             u=u.sum(0, dtype=exact),
@@ -208,6 +210,27 @@ class FusedScan:
             A=A.sum((0, 1)),
             D=D.sum((0, 1)),
         )
+
+    def launch_gradients(self, inputs: Sequence[Tensor], written: Sequence[Tensor]) -> None:
+        """Triton's `chunk_gradients`: its inputs and what it writes, as it declares them."""
+        states, dtype = self.A2.shape[1], self.u.dtype
+        work = prod(self.states_shape) // (states * self.block)
+        programs = min(work, self.resident)
+        scratch = self.empty(programs, self.launch.chunk, states, self.block, dtype=dtype)
+        fast = self.u.is_cuda and dtype != torch.float32 and min(states, self.block) >= 16
+        backward_kernels.chunk_gradients[(programs,)](
+            *inputs, scratch, *written, self.block, *self.size,
+            FAST=fast, num_stages=1, **self.constants,
+        )  # fmt: skip
+
+    def cuda_gradients(self, grad: Tensor) -> ModuleType | None:
+        """The module of the CUDA kernel, where NVRTC is installed and the kernel takes these."""
+        if not self.u.is_cuda or find_spec("cuda") is None:
+            return None
+        module = import_module("vfimamba_cli.ops.scan.gradients")
+        states, rank = self.A2.shape[1], self.weight.shape[1]
+        taken = module.fits(self.u, grad, states=states, rank=rank, chunk=self.launch.chunk)
+        return module if taken else None
 
     @property
     def resident(self) -> int:
