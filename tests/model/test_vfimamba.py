@@ -114,5 +114,5 @@ def test_a_spec_survives_the_way_through_plain_values():
 def test_a_scan_of_feature_maps_is_refused_where_tokens_do_not_alternate():
     network = VFIMamba(ModelConfig(**{**TINY.to_dict(), "rows": "sequential"}))
     with pytest.raises(ValueError, match="tokens alternate"):
-        network.use_scan(Backend(name="triton", grid="triton", sequences=False))
-    VFIMamba(TINY).use_scan(Backend(name="triton", grid="triton", sequences=False))
+        network.use_scan(Backend(name="maps", grid="cross_reference", sequences=False))
+    VFIMamba(TINY).use_scan(Backend(name="maps", grid="cross_reference", sequences=False))

@@ -131,7 +131,7 @@ def _row(
     scan = FusedScan.of(*inputs, launch=launch)
     ends, totals = scan.ends()
     starts = scan.starts(ends, totals)
-    y = scan.outputs(starts, dtype)
+    y = scan.outputs(starts, dtype)[None]
     steps: dict[str, Callable[[], Any]] = {
         "ends": scan.ends,
         "pass_states": lambda: scan.starts(ends, totals),

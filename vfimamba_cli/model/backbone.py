@@ -5,6 +5,7 @@ F = 2 frames, B batch, C channels, H x W pixels.
 
 from torch import Tensor, nn
 
+from vfimamba_cli.model.alignment import AlignedConv2d
 from vfimamba_cli.model.blocks import LayerNorm, MixedSSMBlock
 from vfimamba_cli.model.config import ModelConfig
 
@@ -13,7 +14,7 @@ CONV_STAGES = 3
 
 def conv(inputs: int, outputs: int, *, stride: int = 1) -> tuple[nn.Module, nn.Module]:
     """3x3 convolution and its activation, PReLU with one slope per channel."""
-    return nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.PReLU(outputs)
+    return AlignedConv2d(inputs, outputs, 3, stride, padding=1), nn.PReLU(outputs)
 
 
 class ConvStage(nn.Module):

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vfimamba_cli.model.alignment import side_by_side
 from vfimamba_cli.model.backbone import conv
 from vfimamba_cli.model.interface import Motion
 from vfimamba_cli.ops.resize import resize, resize_flow
@@ -71,7 +72,7 @@ class MotionHead(nn.Module):
         inputs = [F.pixel_shuffle(F.pixel_shuffle(both, 2), 2), resize(planes, self.shrink)]
         if flow is not None:
             inputs.append(resize_flow(flow, self.shrink))
-        x = self.conv(torch.cat([x.to(both) for x in inputs], dim=1))
+        x = self.conv(side_by_side([x.to(both) for x in inputs]))
         change = resize(x.float(), 1 / self.shrink)
         return torch.cat((change[:, :4] / self.shrink, change[:, 4:]), dim=1)
 
@@ -95,6 +96,6 @@ class LocalBlock(nn.Module):
     def forward(self, planes: Tensor, flow: Tensor) -> Tensor:
         """(B, 13, H, W) pictures and mask, (B, 4, H, W) flow in pixels -> (B, 5, H, W) change."""
         inputs = (resize(planes, 1 / self.scale), resize_flow(flow, 1 / self.scale))
-        x = self.conv0(torch.cat(inputs, dim=1).to(self.lastconv.weight.dtype))
+        x = self.conv0(side_by_side(inputs).to(self.lastconv.weight.dtype))
         change = resize(self.lastconv(self.convblock(x) + x).float(), 2 * self.scale)
         return torch.cat((change[:, :4] * (2 * self.scale), change[:, 4:]), dim=1)

@@ -6,6 +6,7 @@ B batch, C channels, H x W pixels.
 import torch
 from torch import Tensor, nn
 
+from vfimamba_cli.model.alignment import side_by_side
 from vfimamba_cli.model.backbone import conv
 
 
@@ -58,7 +59,7 @@ class UNet(nn.Module):
         Returns:
             (B, 3, H, W) fp32 in [-1, 1].
         """
-        s0 = self.down0(torch.cat((planes.to(warped[0].dtype), warped[0]), dim=1))
+        s0 = self.down0(side_by_side((planes.to(warped[0].dtype), warped[0])))
         s1 = self.down1(torch.cat((s0, warped[1]), dim=1))
         s2 = self.down2(torch.cat((s1, warped[2]), dim=1))
         s3 = self.down3(torch.cat((s2, warped[3]), dim=1))

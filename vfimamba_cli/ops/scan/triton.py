@@ -102,9 +102,8 @@ def _scan(
     launch = Launch(chunk=chunk, block=block, warps=warps)
     scan = FusedScan.of(u, x_dbl, A, D, dt_weight, dt_bias, launch=launch)
     with torch.cuda.device_of(u):
-        ends, totals = scan.ends()
-        starts = scan.starts(ends, totals)
-        return scan.merge(scan.outputs(starts, dtype), exact=exact), starts, totals
+        y, starts, totals = scan.forward(dtype)
+        return scan.merge(y, exact=exact), starts, totals
 
 
 @_scan.register_fake

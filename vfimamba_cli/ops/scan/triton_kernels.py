@@ -248,9 +248,9 @@ def column_position(j, height, width, EXACT: tl.constexpr):
 @triton.jit
 def merge(
     y, out, batch, height, width, channels,
-    EXACT: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr,
+    PARTS: tl.constexpr, EXACT: tl.constexpr, TOKENS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Row and column outputs by sequence position, (2, B, L, D), summed onto (F, B, P, D)."""
+    """Row and column outputs by sequence position, (PARTS, 2, B, L, D), onto (F, B, P, D)."""
     length = 2 * height * width
     j = tl.program_id(0) * TOKENS + tl.arange(0, TOKENS)
     d = (tl.program_id(1) * BLOCK + tl.arange(0, BLOCK))[None, :]
@@ -260,5 +260,9 @@ def merge(
     by_column = ((batch + b) * length + column).to(tl.int64)[:, None] * channels + d
     total = tl.load(y + by_row, mask=inside, other=0.0).to(tl.float32)
     total += tl.load(y + by_column, mask=inside, other=0.0).to(tl.float32)
+    for _ in tl.static_range(PARTS - 1):
+        y += 2 * batch * length * channels
+        total += tl.load(y + by_row, mask=inside, other=0.0).to(tl.float32)
+        total += tl.load(y + by_column, mask=inside, other=0.0).to(tl.float32)
     row = (((j % 2) * batch + b) * (length // 2) + j // 2).to(tl.int64)[:, None]
     tl.store(out + row * channels + d, total.to(out.dtype.element_ty), mask=inside)

@@ -135,6 +135,20 @@ class FusedScan:
             "num_warps": self.launch.warps,
         }
 
+    def forward(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """y by position, (parts, 2, B, L, D), to be summed over its parts; the states that chunks
+        start from, (B, M, K, N, D); and their sums of dt, (B, M, K, D)."""
+        batch, height, width, channels, chunks = self.size
+        if self.cuda is None or dtype != self.u.dtype or not self.cuda.fills(self.u):
+            ends, totals = self.ends()
+            starts = self.starts(ends, totals)
+            return self.outputs(starts, dtype)[None], starts, totals
+        y = self.empty(2, 2, batch, 2 * height * width, channels, dtype=dtype)
+        starts, totals = self.empty(*self.states_shape), self.empty(batch, chunks, ORDERS, channels)
+        inputs = (self.u, self.x, self.A2, self.weight, self.bias, self.D)
+        self.cuda.outputs(inputs, (y, starts, totals))
+        return y, starts, totals
+
     def ends(self) -> tuple[Tensor, Tensor]:
         """Each chunk's last state when it starts from zero, (B, M, K, N, D), and its sum of dt."""
         batch, chunks, orders, _, channels = self.states_shape
@@ -167,16 +181,16 @@ class FusedScan:
         return y
 
     def merge(self, y: Tensor, *, exact: bool) -> Tensor:
-        """(2, B, L, D) summed onto the grid, (F, B, H, W, D)."""
+        """(parts, 2, B, L, D) summed onto the grid, (F, B, H, W, D)."""
         out = torch.empty_like(self.u, dtype=y.dtype)
-        self._move(kernels.merge, y, out, exact=exact)
+        self._move(kernels.merge, y, out, EXACT=exact, PARTS=len(y))
         return out
 
     def spread(self, grad: Tensor, *, exact: bool) -> Tensor:
         """The transpose of `merge`, in the dtype of `grad`."""
         batch, height, width, channels, _ = self.size
         out = self.empty(2, batch, 2 * height * width, channels, dtype=grad.dtype)
-        self._move(backward_kernels.spread, grad.contiguous(), out, exact=exact)
+        self._move(backward_kernels.spread, grad.contiguous(), out, EXACT=exact)
         return out
 
     def adjoints(self, grad: Tensor) -> Tensor:
@@ -192,19 +206,19 @@ class FusedScan:
 
         What sums are taken of is stored in the dtype of `u`.
         """
-        fast = self.cuda_gradients(grad)
+        cuda = self.cuda if grad.dtype == self.u.dtype else None
         batch, height, width, channels, chunks = self.size
         states, pixels, dtype = self.A2.shape[1], 2 * batch * height * width, self.u.dtype
         u, dt = (self.empty(ORDERS, pixels, channels, dtype=dtype) for _ in "ud")
-        blocks = channels // (self.block if fast is None else fast.CHANNELS)
+        blocks = channels // (self.block if cuda is None else cuda.CHANNELS)
         parts = self.empty(blocks, pixels, ORDERS, 2 * states, dtype=dtype)
         A, D = torch.empty_like(starts), self.empty(batch, chunks, ORDERS, channels)
         inputs = (self.u, self.x, self.A2, self.weight, self.bias, self.D, starts, carries, grad)
-        launch = self.launch_gradients if fast is None else fast.chunk_gradients
+        launch = self.launch_gradients if cuda is None else cuda.chunk_gradients
         launch(inputs, (u, dt, parts, A, D))
         exact = torch.float32
         return Gradients(
-            u=u.sum(0, dtype=exact),
+            u=u.sum(0),
             dt=dt,
             BC=parts.sum(0, dtype=exact),
             A=A.sum((0, 1)),
@@ -223,13 +237,14 @@ class FusedScan:
             FAST=fast, num_stages=1, **self.constants,
         )  # fmt: skip
 
-    def cuda_gradients(self, grad: Tensor) -> ModuleType | None:
-        """The module of the CUDA kernel, where NVRTC is installed and the kernel takes these."""
+    @cached_property
+    def cuda(self) -> ModuleType | None:
+        """The module of the CUDA kernels, where NVRTC is installed and they take these."""
         if not self.u.is_cuda or find_spec("cuda") is None:
             return None
-        module = import_module("vfimamba_cli.ops.scan.gradients")
+        module = import_module("vfimamba_cli.ops.scan.training")
         states, rank = self.A2.shape[1], self.weight.shape[1]
-        taken = module.fits(self.u, grad, states=states, rank=rank, chunk=self.launch.chunk)
+        taken = module.fits(self.u, states=states, rank=rank, chunk=self.launch.chunk)
         return module if taken else None
 
     @property
@@ -240,22 +255,22 @@ class FusedScan:
         processors = torch.cuda.get_device_properties(self.u.device).multi_processor_count
         return processors * max(8 // self.launch.warps, 1)
 
-    def _move(self, kernel: Any, source: Tensor, out: Tensor, *, exact: bool) -> None:
+    def _move(self, kernel: Any, source: Tensor, out: Tensor, **constants: int) -> None:
         batch, height, width, channels, _ = self.size
         tokens, block = 16, self.block
         grid = (triton.cdiv(2 * height * width, tokens), channels // block, batch)
         kernel[grid](
             source, out, batch, height, width, channels,
-            EXACT=exact, TOKENS=tokens, BLOCK=block, num_warps=4,
+            TOKENS=tokens, BLOCK=block, num_warps=4, **constants,
         )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gradients:
-    """Of the scan's parts, fp32.
+    """Of the scan's parts, fp32 where not said otherwise.
 
     Attributes:
-        u: (F B P, D).
+        u: (F B P, D), in the dtype of the scan's inputs.
         dt: before the softplus, (K, F B P, D), in the dtype of the scan's inputs.
         BC: of B, then of C, (F B P, K, 2 N).
         A: (K, N, D).

@@ -1,20 +1,23 @@
-// Gradients of a chunk of the four-order scan in half precision; README.md, "Gradients on CUDA".
+// The four-order scan of training in half precision, and its gradients; README.md, "Training on
+// CUDA".
 //
 // F = 2 frames, B batch, D channels, N states, R rank, P = H W pixels, K = 4 orders, M chunks.
-// Layouts are those of triton_gradients.py, whose `chunk_gradients` this replaces: u (F, B, P, D),
-// x (F, B, P, K (R + 2 N)), dLoss/dy (2, B, 2 P, D) by position along rows and along columns,
-// states (B, M, K, N, D).
+// Layouts are those of triton_kernels.py: u (F, B, P, D), x (F, B, P, K (R + 2 N)), dLoss/dy
+// (2, B, 2 P, D) by position along rows and along columns, states (B, M, K, N, D).
 //
-// A block takes 64 channels of one order and chunk, a warp 16 of them: lanes c and c + 16 share
-// channel c, eight states each. In three phases, all of a chunk's tokens at a time:
+// A block takes 64 channels of an order, a warp 16 of them: lanes c and c + 16 share channel c, with
+// eight states each. Tokens are taken 32 at a time, a chunk:
 //   0. dt of every token, each of the two lanes for one frame; u and dLoss/dy beside it
-//   1. forwards: the state before every segment of four tokens is kept in shared memory
-//   2. backwards, segment by segment: its states again, in registers, then its gradients
-// Sums over channels (of B and C) are products on the tensor cores: states' adjoints and states,
-// (32 per token) x (16 channels), times the vectors dt u and dLoss/dy.
+//   1. forwards
+//   2. backwards, for gradients
+// `outputs` walks a whole order so: with so many samples as training has there is enough to do side
+// by side. `gradients` takes one chunk of it. It keeps the state before every segment of four
+// tokens, and has the segment's states again, in registers, when it comes back. Sums over channels
+// (of B and C) are products on the tensor cores: states' adjoints and states, (32 per token) x (16
+// channels), times the vectors dt u and dLoss/dy.
 //
-// Offsets into u are 32-bit. Compiled at run time, without any header, for -DTYPE (1 fp16, 2 bf16)
-// and RANK.
+// Offsets into u and y are 32-bit. Compiled at run time, without any header, for -DTYPE (1 fp16,
+// 2 bf16), RANK, and BLOCKS of `outputs` that a processor shall hold.
 
 typedef unsigned int u32;
 typedef unsigned short u16;
@@ -37,16 +40,27 @@ constexpr float LOG2_E = 1.4426950408889634f;
 constexpr float LN_2 = 0.6931471805599453f;
 static_assert(RANK % 8 == 0, "rows of x are whole pieces of 16 bytes");
 
+struct Chunk {                               // what a block's warps share
+  float x[TOKENS][WIDTH];
+  int row[TOKENS];                           // where the token begins in u
+  int position[TOKENS];                      // and in y or dLoss/dy
+};
+
+typedef uint2 Steps[TOKENS][CHANNELS];       // of one warp: dt; u, and dLoss/dy in the upper half
+
 struct Staged {                              // of one warp
-  uint2 token[TOKENS][CHANNELS];             // dt; u, and dLoss/dy in the upper half
+  Steps steps;
   float4 states[SEGMENTS][2][32];            // later the sums of B and C: (SEGMENT, 2 N) floats
   unsigned char factor[CHANNELS * PITCH];
 };
 
-struct Shared {
-  float x[TOKENS][WIDTH];
-  int row[TOKENS];                           // of u and x, then where it begins in u
-  int position[TOKENS];                      // where the row of dLoss/dy begins
+struct Forward {
+  Chunk chunk;
+  Steps steps[WARPS];
+};
+
+struct Backward {
+  Chunk chunk;
   Staged warp[WARPS];
 };
 
@@ -113,32 +127,61 @@ __device__ void load_eight(float* to, const float* from) {
   }
 }
 
-// Where the chunk's tokens lie, in the order of the scan, and their rows of x in fp32.
-__device__ void stage_tokens(
-    Shared& shared, const u16* x, int k, int chunk, int count, int b, int batch, int height,
-    int width, int channels) {
+// Where the chunk's tokens lie, in the order of the scan, and their rows of x in fp32. `buffer` is
+// which of y's or its gradient's, each (B, 2 P, D), the order's is.
+__device__ void stage_chunk(
+    Chunk& chunk, const u16* x, int number, int count, int k, int buffer, int b, int batch,
+    int height, int width, int channels) {
   int pixels = height * width, backwards = k / 2;
-  if (threadIdx.x < TOKENS) {
-    int i = threadIdx.x / 2, frame = (threadIdx.x & 1) ^ backwards;
+  auto row_of = [&](int token, int& q) {
+    int i = token / 2, frame = (token & 1) ^ backwards;
     i = i < count ? i : 0;                   // what lies past the chunk is read and not used
-    int q = chunk * PIXELS + (backwards ? count - 1 - i : i);
+    q = number * PIXELS + (backwards ? count - 1 - i : i);
     int p = k % 2 ? (q % height) * width + q / height : q;
-    shared.row[threadIdx.x] = (frame * batch + b) * pixels + p;
-    shared.position[threadIdx.x] = (2 * ((k % 2 * batch + b) * pixels + q) + frame) * channels;
+    return (frame * batch + b) * pixels + p;
+  };
+  int q;
+  if (threadIdx.x < TOKENS) {
+    chunk.row[threadIdx.x] = row_of(threadIdx.x, q) * channels;
+    int frame = (threadIdx.x & 1) ^ backwards;
+    chunk.position[threadIdx.x] = (2 * ((buffer * batch + b) * pixels + q) + frame) * channels;
   }
-  __syncthreads();
   constexpr int PIECES = WIDTH / 8;
   for (int i = threadIdx.x; i < TOKENS * PIECES; i += THREADS) {
     int token = i / PIECES, piece = i % PIECES;
-    const u16* from = x + (i64)shared.row[token] * (ORDERS * WIDTH) + k * WIDTH + 8 * piece;
+    const u16* from = x + (i64)row_of(token, q) * (ORDERS * WIDTH) + k * WIDTH + 8 * piece;
     uint4 v = *reinterpret_cast<const uint4*>(from);
-    float* to = shared.x[token] + 8 * piece;
+    float* to = chunk.x[token] + 8 * piece;
     to[0] = low_half(v.x), to[1] = high_half(v.x), to[2] = low_half(v.y), to[3] = high_half(v.y);
     to[4] = low_half(v.z), to[5] = high_half(v.z), to[6] = low_half(v.w), to[7] = high_half(v.w);
   }
   __syncthreads();
-  if (threadIdx.x < TOKENS) shared.row[threadIdx.x] *= channels;
-  __syncthreads();
+}
+
+// Phase 0 for channel d, the warp's c-th, by the lane that has the tokens of `half`: those past the
+// chunk leave everything as it is. Returns the sum of their dt.
+template <bool GRADIENT>
+__device__ float make_steps(
+    Steps& steps, const Chunk& chunk, const u16* u, const u16* grad, const float* weight,
+    const float* bias, int k, int d, int c, int half, int count, int channels) {
+  float w[RANK], shift = bias[k * channels + d], total = 0;
+#pragma unroll
+  for (int r = 0; r < RANK; ++r) w[r] = weight[(k * RANK + r) * channels + d];
+#pragma unroll 4
+  for (int i = 0; i < PIXELS; ++i) {
+    int token = 2 * i + half;
+    u32 value = u[chunk.row[token] + d];
+    if (GRADIENT) value |= (u32)grad[chunk.position[token] + d] << 16;
+    float raw = shift;
+#pragma unroll
+    for (int r = 0; r < RANK; ++r) raw = fmaf(w[r], chunk.x[token][r], raw);
+    bool inside = i < count;
+    float dt = inside ? softplus(raw) : 0.0f;
+    total += dt;
+    steps[token][c] = make_uint2(__float_as_uint(dt), inside ? value : 0);
+  }
+  __syncwarp();
+  return total;
 }
 
 // Sums over a warp's channels for a segment's tokens: lane 4 g + t gets, of token t, dLoss/dB and
@@ -149,7 +192,7 @@ __device__ void sum_channels(const Staged& mine, int segment, int lane, float (&
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     int c = 2 * t + 8 * i;
-    uint4 two = *reinterpret_cast<const uint4*>(&mine.token[token][c]);
+    uint4 two = *reinterpret_cast<const uint4*>(&mine.steps[token][c]);
     float first = g % 2 ? high_half(two.y) : __uint_as_float(two.x) * low_half(two.y);
     float second = g % 2 ? high_half(two.w) : __uint_as_float(two.z) * low_half(two.w);
     right[i] = pack(first, second);
@@ -173,39 +216,78 @@ __device__ void sum_channels(const Staged& mine, int segment, int lane, float (&
   }
 }
 
+// A whole order: y (K, B, 2 P, D), the state each chunk starts from, and its sum of dt (B, M, K, D).
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) outputs(
+    const u16* u, const u16* x, const float* A2, const float* weight, const float* bias,
+    const float* skip, u16* y, float* starts, float* totals, int batch, int height, int width,
+    int channels, int chunks) {
+  extern __shared__ __align__(16) unsigned char memory[];
+  Forward& shared = *reinterpret_cast<Forward*>(memory);
+  int lane = threadIdx.x % 32, half = lane / CHANNELS, c = lane % CHANNELS;
+  Steps& steps = shared.steps[threadIdx.x / 32];
+  int d = (blockIdx.x * WARPS + threadIdx.x / 32) * CHANNELS + c;
+  int b = blockIdx.y / ORDERS, k = blockIdx.y % ORDERS;
+  int pixels = height * width;
+  const Chunk& chunk = shared.chunk;
+  float A[OWN], h[OWN], D = skip[k * channels + d];
+#pragma unroll
+  for (int n = 0; n < OWN; ++n) A[n] = A2[(k * N + half * OWN + n) * channels + d], h[n] = 0;
+  for (int m = 0; m < chunks; ++m) {
+    int number = k / 2 ? chunks - 1 - m : m, count = min(PIXELS, pixels - number * PIXELS);
+    if (m > 0) __syncthreads();              // the last chunk's readers are done
+    stage_chunk(shared.chunk, x, number, count, k, k, b, batch, height, width, channels);
+    float total =
+        make_steps<false>(steps, chunk, u, u, weight, bias, k, d, c, half, count, channels);
+    total += __shfl_xor_sync(0xffffffffu, total, CHANNELS);
+    i64 tile = (i64)(b * chunks + number) * ORDERS + k;
+    if (half == 0) totals[tile * channels + d] = total;
+    float* start = starts + (tile * N + half * OWN) * channels + d;
+#pragma unroll
+    for (int n = 0; n < OWN; ++n) start[(i64)n * channels] = h[n];
+#pragma unroll 2
+    for (int i = 0; i < PIXELS; ++i) {
+      float value[2], sum[2];
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        int token = 2 * i + j;
+        uint2 own = steps[token][c];
+        float dt = __uint_as_float(own.x), dt_u = dt * low_half(own.y), B[OWN], C[OWN];
+        load_eight(B, chunk.x[token] + RANK + half * OWN);
+        load_eight(C, chunk.x[token] + RANK + N + half * OWN);
+        value[j] = low_half(own.y), sum[j] = 0;
+#pragma unroll
+        for (int n = 0; n < OWN; ++n) {
+          h[n] = fmaf(exp2_fast(A[n] * dt), h[n], dt_u * B[n]);
+          sum[j] = fmaf(C[n], h[n], sum[j]);
+        }
+      }
+      // Each of the two lanes gives the other its part of one token.
+      float other = __shfl_xor_sync(0xffffffffu, half ? sum[0] : sum[1], CHANNELS);
+      float out = fmaf(D, half ? value[1] : value[0], (half ? sum[1] : sum[0]) + other);
+      if (i < count) y[chunk.position[2 * i + half] + d] = rounded(out);
+    }
+  }
+}
+
+// All gradients of one chunk, from the states and adjoints that enter it.
 extern "C" __global__ void __launch_bounds__(THREADS, 3) gradients(
     const u16* u, const u16* x, const float* A2, const float* weight, const float* bias,
     const float* skip, const float* starts, const float* carries, const u16* grad, u16* grad_u,
     u16* grad_dt, u16* grad_BC, float* grad_A, float* grad_D, int batch, int height, int width,
     int channels, int chunks) {
   extern __shared__ __align__(16) unsigned char memory[];
-  Shared& shared = *reinterpret_cast<Shared*>(memory);
+  Backward& shared = *reinterpret_cast<Backward*>(memory);
   int lane = threadIdx.x % 32, half = lane / CHANNELS, c = lane % CHANNELS;
   Staged& mine = shared.warp[threadIdx.x / 32];
   int d = (blockIdx.x * WARPS + threadIdx.x / 32) * CHANNELS + c;
-  int chunk = blockIdx.y, b = blockIdx.z / ORDERS, k = blockIdx.z % ORDERS;
-  int pixels = height * width, count = min(PIXELS, pixels - chunk * PIXELS);
-  stage_tokens(shared, x, k, chunk, count, b, batch, height, width, channels);
+  int number = blockIdx.y, b = blockIdx.z / ORDERS, k = blockIdx.z % ORDERS;
+  int pixels = height * width, count = min(PIXELS, pixels - number * PIXELS);
+  const Chunk& chunk = shared.chunk;
+  stage_chunk(
+      shared.chunk, x, number, count, k, k % 2, b, batch, height, width, channels);
+  make_steps<true>(mine.steps, chunk, u, grad, weight, bias, k, d, c, half, count, channels);
 
-  {
-    float w[RANK], shift = bias[k * channels + d];
-#pragma unroll
-    for (int r = 0; r < RANK; ++r) w[r] = weight[(k * RANK + r) * channels + d];
-#pragma unroll 4
-    for (int i = 0; i < PIXELS; ++i) {
-      int token = 2 * i + half;
-      u32 value = u[shared.row[token] + d], dy = grad[shared.position[token] + d];
-      float raw = shift;
-#pragma unroll
-      for (int r = 0; r < RANK; ++r) raw = fmaf(w[r], shared.x[token][r], raw);
-      bool inside = i < count;               // tokens past the chunk leave everything as it is
-      mine.token[token][c] =
-          inside ? make_uint2(__float_as_uint(softplus(raw)), value | dy << 16) : make_uint2(0, 0);
-    }
-  }
-  __syncwarp();
-
-  i64 tile = (i64)(b * chunks + chunk) * ORDERS + k;
+  i64 tile = (i64)(b * chunks + number) * ORDERS + k;
   const float* of_lane = starts + (tile * N + half * OWN) * channels + d;
   float A[OWN], h[OWN];
 #pragma unroll
@@ -220,9 +302,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) gradients(
 #pragma unroll
     for (int i = 0; i < SEGMENT; ++i) {
       int token = s * SEGMENT + i;
-      uint2 own = mine.token[token][c];
+      uint2 own = mine.steps[token][c];
       float dt = __uint_as_float(own.x), dt_u = dt * low_half(own.y), B[OWN];
-      load_eight(B, shared.x[token] + RANK + half * OWN);
+      load_eight(B, chunk.x[token] + RANK + half * OWN);
 #pragma unroll
       for (int n = 0; n < OWN; ++n) h[n] = fmaf(exp2_fast(A[n] * dt), h[n], dt_u * B[n]);
     }
@@ -241,9 +323,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) gradients(
 #pragma unroll
     for (int i = 0; i < SEGMENT; ++i) {
       int token = s * SEGMENT + i;
-      uint2 own = mine.token[token][c];
+      uint2 own = mine.steps[token][c];
       float dt = __uint_as_float(own.x), dt_u = dt * low_half(own.y), B[OWN];
-      load_eight(B, shared.x[token] + RANK + half * OWN);
+      load_eight(B, chunk.x[token] + RANK + half * OWN);
 #pragma unroll
       for (int n = 0; n < OWN; ++n) {
         decay[i][n] = exp2_fast(A[n] * dt);
@@ -254,11 +336,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) gradients(
 #pragma unroll
     for (int i = SEGMENT - 1; i >= 0; --i) {
       int token = s * SEGMENT + i;
-      uint2 own = mine.token[token][c];
+      uint2 own = mine.steps[token][c];
       float dt = __uint_as_float(own.x), value = low_half(own.y), dy = high_half(own.y);
       float B[OWN], C[OWN], adjoint[OWN];
-      load_eight(B, shared.x[token] + RANK + half * OWN);
-      load_eight(C, shared.x[token] + RANK + N + half * OWN);
+      load_eight(B, chunk.x[token] + RANK + half * OWN);
+      load_eight(C, chunk.x[token] + RANK + N + half * OWN);
       float through = 0, exponents = 0;      // dLoss / d(dt u); sum over states of q A
 #pragma unroll
       for (int n = 0; n < OWN; ++n) {
@@ -283,7 +365,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) gradients(
       float to_u = fmaf(through, dt, D * dy);
       float to_dt = fmaf(through, value, exponents * LN_2) * slope(dt);
       if (token < 2 * count)
-        out[shared.row[token]] = rounded(half ? to_dt : to_u);
+        out[chunk.row[token]] = rounded(half ? to_dt : to_u);
     }
     __syncwarp();
     float sums[4];
@@ -304,7 +386,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) gradients(
 #pragma unroll
     for (int w = 0; w < WARPS; ++w)
       sum += reinterpret_cast<const float*>(shared.warp[w].states[token / SEGMENT])[within];
-    i64 row = of_block + shared.row[token] / channels;
+    i64 row = of_block + chunk.row[token] / channels;
     grad_BC[(row * ORDERS + k) * (2 * N) + i % (2 * N)] = rounded(sum);
   }
 }

@@ -1,0 +1,32 @@
+"""Channels in multiples of what tensor cores take. B batch, C channels, H x W pixels."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MULTIPLE = 8
+
+
+def side_by_side(parts: Sequence[Tensor]) -> Tensor:
+    """The channels of all (B, C, H, W), in one dtype; on a GPU zeros up to a multiple of 8.
+
+    Of other numbers cuDNN makes such a copy itself, in every pass of a training step.
+    """
+    first = parts[0]
+    missing = -sum(part.shape[1] for part in parts) % MULTIPLE
+    if missing and first.is_cuda:
+        size = (len(first), missing, *first.shape[2:])
+        parts = (*parts, first.new_zeros(size))
+    return torch.cat(tuple(parts), dim=1)
+
+
+class AlignedConv2d(nn.Conv2d):
+    """Also takes more channels than it has weights for: those that `side_by_side` added."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C or more, H, W) -> (B, C', H', W')."""
+        added = x.shape[1] - self.in_channels
+        weight = F.pad(self.weight, (0, 0, 0, 0, 0, added)) if added else self.weight
+        return self._conv_forward(x, weight, self.bias)
