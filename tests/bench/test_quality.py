@@ -255,6 +255,30 @@ def test_a_set_that_is_not_whole_is_refused_as_its_mean_is_another(triplets):
     )
 
 
+def test_verify_counts_the_files_and_names_those_that_are_missing(triplets, tmp_path):
+    (triplets / "2/frame_02.png").unlink()
+    done = run("ucf101", "--data", triplets, "--verify")
+    assert done.exit_code == 3
+    assert done.stdout.splitlines() == [
+        "UCF101: 3 of 379 clips, 8 of 9 files",
+        f"  missing: {triplets}/2/frame_02.png",
+    ]
+    assert "error: The dataset is not whole: ucf101" in done.stderr
+
+    layouts.write_xtest(tmp_path, size=(16, 32), clips=15)
+    done = run("xtest", "--data", tmp_path, "--verify")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == "X-TEST: 15 of 15 clips, 495 of 495 files\n"
+    for number in range(5, 33):
+        (tmp_path / f"test/Type1/TEST01_003_f0433/{number:04}.png").unlink()
+    done = run("xtest", "--data", tmp_path, "--verify")
+    assert done.exit_code == 3
+    first, *missing, rest = done.stdout.splitlines()
+    assert first == "X-TEST: 15 of 15 clips, 467 of 495 files"
+    assert missing[0].endswith("TEST01_003_f0433/0005.png")
+    assert (len(missing), rest) == (20, "  and 8 more")
+
+
 def test_a_clip_that_cannot_be_read_stops_the_run_and_the_next_one_goes_on_from_there(
     triplets, tmp_path
 ):

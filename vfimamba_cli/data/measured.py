@@ -22,8 +22,8 @@ class Clip(Protocol):
         """Another for each clip of a set; parts are joined by slashes, as in a path."""
 
     @property
-    def numbers(self) -> tuple[int, ...]:
-        """Of all its frames."""
+    def file_count(self) -> int:
+        """How many files of its own it should have."""
 
     def read(self, number: int) -> Picture:
         """That frame. Several threads may read at once.
@@ -44,9 +44,9 @@ class StillClip:
     files: Mapping[int, Path]
 
     @property
-    def numbers(self) -> tuple[int, ...]:
+    def file_count(self) -> int:
         """See `Clip`."""
-        return tuple(self.files)
+        return len(self.files)
 
     def read(self, number: int) -> Picture:
         """See `Clip`."""
@@ -69,9 +69,9 @@ class DecodedClip:
     frames: NDArray[np.uint8]
 
     @property
-    def numbers(self) -> tuple[int, ...]:
-        """See `Clip`."""
-        return tuple(range(len(self.frames)))
+    def file_count(self) -> int:
+        """See `Clip`: its frames lie in one with those of others."""
+        return 0
 
     def read(self, number: int) -> Picture:
         """See `Clip`."""

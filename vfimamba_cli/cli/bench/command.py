@@ -8,7 +8,7 @@ import typer
 
 from vfimamba_cli.bench.protocol import DATASETS
 from vfimamba_cli.cli.bench.kernels import print_cost, print_scan
-from vfimamba_cli.cli.bench.quality import print_quality
+from vfimamba_cli.cli.bench.quality import print_inventory, print_quality
 from vfimamba_cli.cli.bench.timing import print_end_to_end, print_speed
 from vfimamba_cli.cli.errors import user_errors
 from vfimamba_cli.cli.interpolate import FLOW_SCALES
@@ -29,6 +29,9 @@ def bench(
         str | None,
         typer.Option(help=f"Measure quality on one of {', '.join(DATASETS)}, or a protocol of it"),
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Only say what of the --dataset is missing")
+    ] = False,
     speed: Annotated[bool, typer.Option("--speed", help="Time a made frame")] = False,
     end_to_end: Annotated[
         bool, typer.Option("--end-to-end", help="Time a whole video, its frames discarded")
@@ -87,8 +90,8 @@ def bench(
             )
         if plot is not None and not cost:
             raise OptionError("--plot draws what --cost counts", hint="Add --cost, or leave it out")
-        if (method or report) and dataset is None:
-            raise OptionError("--method and --report go with --dataset", hint="Add it")
+        if (method or report or verify) and dataset is None:
+            raise OptionError("--method, --report and --verify go with --dataset", hint="Add it")
         if json is not None and scan:
             raise OptionError("--scan writes no --json", hint="Leave one of them out")
         if flow_scale not in FLOW_SCALES:
@@ -106,6 +109,8 @@ def bench(
             print_cost(models, sizes, scale, json, plot)
         elif scan:
             print_scan(device, runs or 5)
+        elif dataset is not None and verify:
+            print_inventory(dataset, data)
         elif dataset is not None:
             if size or tile or runs or flow_scale != "auto":
                 raise OptionError(

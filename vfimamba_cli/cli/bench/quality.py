@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from vfimamba_cli.cli.bench.output import write
-from vfimamba_cli.errors import OptionError
+from vfimamba_cli.errors import InputError, OptionError
 
 
 def print_quality(
@@ -42,3 +42,21 @@ def print_quality(
         write(page, report(session, results))
     if ledger is not None:
         ledger.unlink(missing_ok=True)  # the document has all of it
+
+
+def print_inventory(dataset: str, data: Path | None) -> None:
+    """What there is of a dataset, set by set.
+
+    Raises:
+        InputError: anything is missing.
+    """
+    from vfimamba_cli.bench.inventory import take_inventory
+    from vfimamba_cli.bench.quality import protocols_of
+
+    whole = True
+    for inventory in take_inventory(protocols_of(dataset), data):
+        whole &= inventory.is_whole
+        for line in inventory.lines():
+            typer.echo(line)
+    if not whole:
+        raise InputError(f"The dataset is not whole: {dataset}")
