@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import ENAMETOOLONG
-from os import getpid
+from os import W_OK, X_OK, access, getpid
 from pathlib import Path
 
 from vfimamba_cli.errors import OutputError
@@ -20,6 +20,11 @@ def check_target(path: Path, source: Path, *, overwrite: bool) -> None:
     with refusal_is_an_output_error(path):
         if not path.parent.is_dir():
             raise OutputError(f"The folder does not exist: {path.parent}", hint="Create it first")
+        if not access(path.parent, W_OK | X_OK):
+            raise OutputError(
+                f"Cannot write here (nothing may be added to {path.parent}): {path}",
+                hint="Choose another folder with --output",
+            )
         if path.is_dir():
             raise OutputError(f"The output is a folder: {path}", hint="Give the path of a file")
         if not path.exists():

@@ -114,7 +114,8 @@ class VideoWriter:
             )
         if self.time_base.denominator > MAX_TIMESCALE:
             self.time_base = FALLBACK_TIME_BASE
-            losses.append("Frame times are rounded to a microsecond.")
+            if self.container.tick_seconds is None:
+                losses.append("Frame times are rounded to a microsecond.")
         if self.info.rate_assumed:
             losses.append(
                 f"The source holds no frame times: {float(self.info.rate):.6g} frames per second "
