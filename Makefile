@@ -29,6 +29,9 @@ test: $(READY) ## the whole test suite (GPU tests skip without a GPU)
 test-gpu: ## the tests that need a GPU, with the Python that has it: make test-gpu PYTHON=...
 	REQUIRE_GPU=1 $(PYTHON) -m pytest -m gpu
 
+clips: $(READY) ## every real clip of ../shared through the whole tool: a table of what comes out
+	$(BIN)/python -m pytest tests/test_real_clips.py -m clips --quiet
+
 format: $(READY) ## rewrite the code in the house format
 	$(BIN)/ruff format vfimamba_cli tests
 	$(BIN)/ruff check --fix vfimamba_cli tests
@@ -43,4 +46,4 @@ check: lint test ## all that CI runs
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo runs .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo test test-gpu format lint check clean
+.PHONY: help install demo test test-gpu clips format lint check clean

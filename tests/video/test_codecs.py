@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.clips import make_clip
-from tests.video.test_writer import double, read, unchanged
+from tests.video.test_writer import REAL, double, read, unchanged
 from vfimamba_cli.errors import OptionError, OutputError
 from vfimamba_cli.video import codecs
 from vfimamba_cli.video.codecs import CODECS
@@ -214,3 +214,12 @@ def test_an_encoder_option_needs_a_name_and_a_value(text):
 
 def test_the_value_of_an_encoder_option_may_hold_equals_signs():
     assert parse_options(["x264-params=a=1:b=2"]) == {"x264-params": "a=1:b=2"}
+
+
+def test_alpha_beside_vp9_is_still_there_when_the_result_is_read(tmp_path):
+    if not REAL.is_dir():
+        pytest.skip(f"no real footage at {REAL}")
+    double(REAL / "alpha.webm", tmp_path / "out.webm", preset="8")
+    info, frames = read(tmp_path / "out.webm")
+    assert info.pixel_format == "yuva420p"
+    assert frames[0].planes[3].min() < 10 < 240 < frames[0].planes[3].max()

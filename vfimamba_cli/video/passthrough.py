@@ -17,7 +17,14 @@ from vfimamba_cli.video.streams import StreamPlan
 from vfimamba_cli.video.subtitles import SubtitleEncoder
 from vfimamba_cli.video.timeline import TimeMap
 
-STALE_TAGS = {"duration", "encoder", "major_brand", "minor_version", "compatible_brands"}
+STALE_TAGS = {
+    "alpha_mode",
+    "compatible_brands",
+    "duration",
+    "encoder",
+    "major_brand",
+    "minor_version",
+}
 """Metadata that describes the source file itself and would be wrong in another."""
 
 COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
