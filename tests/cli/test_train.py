@@ -141,15 +141,26 @@ def test_the_published_sets_are_trained_on_where_they_are(tmp_path):
     write_clip(tmp_path / "clips" / "x-train" / "002" / "occ.mkv", panning(rng, frames=5))
     sequence = tmp_path / "clips" / "vimeo90k" / "sequences" / "00001" / "0001"
     sequence.mkdir(parents=True)
-    (tmp_path / "clips" / "vimeo90k" / "tri_trainlist.txt").write_text("00001/0001\n")
+    (tmp_path / "clips" / "vimeo90k" / "tri_trainlist.txt").write_text("00001/0001\n1/2\n")
     for i, picture in enumerate(panning(rng, frames=3, height=256, width=448)):
         write_photo(sequence / f"im{i + 1}.png", picture)
     done = train(tmp_path, "--stage", "mixed", "--model", "tiny", "--steps", 1, "--batch", 2,
                  "--crop", 32, "--device", "cpu")  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert "Vimeo90K: 1 clips, 3 frames" in done.stderr
-    assert "X-TRAIN: 1 clips, 5 frames" in done.stderr
+    assert "vimeo90k: 1 clips, 3 frames" in done.stderr
+    assert "1 skipped" in done.stderr
+    assert "x-train: 1 clips, 5 frames" in done.stderr
     assert read_checkpoint(tmp_path / "run" / "ema.safetensors").spec.arbitrary_time
+
+
+def test_a_set_of_which_nothing_is_there_is_refused(tmp_path):
+    (tmp_path / "clips" / "vimeo90k").mkdir(parents=True)
+    names = "".join(f"00001/{i:04}\n" for i in range(99))
+    (tmp_path / "clips" / "vimeo90k" / "tri_trainlist.txt").write_text(names)
+    done = train(tmp_path, "--stage", "vimeo", "--model", "tiny", "--steps", 1, "--device", "cpu")
+    assert done.exit_code == 3
+    assert "None of the 99 clips of vimeo90k can be read" in done.stderr
+    assert 1 < done.stderr.count("skipped: ") <= 10
 
 
 def test_the_scan_of_an_ablation_is_kept_in_the_checkpoint(folders):

@@ -133,22 +133,24 @@ def measure(folder: Path, path: Path, files: tuple[Path, ...]) -> StoredClip:
 
 
 def hold(
-    clips: Sequence[StoredClip], device: torch.device, announce: Callable[[str], None]
-) -> tuple[Shot, ...]:
+    clips: Sequence[StoredClip], device: torch.device
+) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
     """The clips in the memory of `device` if they fit well, else as they are.
 
-    What cannot be read is left out then, and announced.
+    Returns:
+        The clips; and why some were left out, if they were read.
     """
     nbytes = sum(clip.nbytes for clip in clips)
     if nbytes > RESIDENT_SHARE * free_bytes(device):
-        return tuple(clips)
+        return tuple(clips), ()
     held: list[Shot] = []
+    skipped = []
     for clip, pixels in zip(clips, in_threads(try_pixels, clips), strict=True):
         if isinstance(pixels, str):
-            announce(f"skipped: {pixels}")
+            skipped.append(pixels)
         else:
             held.append(unmeasured(make_clip(clip.name, pixels, device, device)))
-    return tuple(held)
+    return tuple(held), tuple(skipped)
 
 
 def try_pixels(clip: StoredClip) -> NDArray[np.uint8] | str:

@@ -30,6 +30,9 @@ EXPECTED = """The strategies take either of:
 or any videos right in DIR, which then stand in for both
 """
 
+NAMED = 10
+"""Of what is skipped in a published set; the rest is counted."""
+
 Announce = Callable[[str], None]
 
 
@@ -89,13 +92,10 @@ def open_material(
         InputError: something it needs is not there; says where to get it.
         OptionError: there is nothing to move as layers.
     """
-    shots: dict[Dataset, Sequence[Shot]] = {}
-    if "vimeo90k" in recipe.datasets:
-        clips = find_vimeo90k(data / "vimeo90k")
-        shots["vimeo90k"] = announce_set("Vimeo90K", clips, device, announce)
-    if "x-train" in recipe.datasets:
-        clips = find_x_train(data / "x-train")
-        shots["x-train"] = announce_set("X-TRAIN", clips, device, announce)
+    published = find_published(recipe, data)  # both, before the first is read
+    shots: dict[Dataset, Sequence[Shot]] = {
+        name: announce_set(name, clips, device, announce) for name, clips in published.items()
+    }
     frames: tuple[Clip, ...] = ()
     if "clips" in recipe.datasets:
         footage = load_clips(check_folder(recipe, data), device=device)
@@ -121,11 +121,9 @@ def survey(recipe: Recipe, *, data: Path, photos: Path | None, announce: Announc
     Raises:
         InputError: as `open_material`, where that can be known without decoding.
     """
-    for dataset, find in (("vimeo90k", find_vimeo90k), ("x-train", find_x_train)):
-        if dataset in recipe.datasets:
-            clips = find(data / dataset)
-            nbytes = sum(clip.nbytes for clip in clips)
-            announce(f"{dataset}: {len(clips)} clips, {nbytes / 1e9:.2f} GB decoded")
+    for name, clips in find_published(recipe, data).items():
+        nbytes = sum(clip.nbytes for clip in clips)
+        announce(f"{name}: {len(clips)} clips, {nbytes / 1e9:.2f} GB decoded")
     folders = [(data, VIDEO_SUFFIXES, "video")] if "clips" in recipe.datasets else []
     if photos and "synthetic" in recipe.datasets:
         folders.append((photos, PHOTO_SUFFIXES, "photograph"))
@@ -133,6 +131,19 @@ def survey(recipe: Recipe, *, data: Path, photos: Path | None, announce: Announc
         paths = find_files(check_folder(recipe, folder), suffixes, kind)
         nbytes = sum(in_threads(decoded_bytes, paths))
         announce(f"{kind}s: {len(paths)} of {folder}, {nbytes / 1e9:.2f} GB decoded")
+
+
+def find_published(recipe: Recipe, data: Path) -> dict[Dataset, list[StoredClip]]:
+    """Those of the published sets that `recipe` draws from.
+
+    Raises:
+        InputError: one is not there; says where to get it.
+    """
+    finders: dict[Dataset, Callable[[Path], list[StoredClip]]] = {
+        "vimeo90k": find_vimeo90k,
+        "x-train": find_x_train,
+    }
+    return {name: find(data / name) for name, find in finders.items() if name in recipe.datasets}
 
 
 def check_folder(recipe: Recipe, data: Path) -> Path:
@@ -147,13 +158,25 @@ def check_folder(recipe: Recipe, data: Path) -> Path:
 def announce_set(
     name: str, clips: Sequence[StoredClip], device: torch.device, announce: Announce
 ) -> tuple[Shot, ...]:
-    """Keep a published set in memory if it fits, and say so or not."""
-    held = hold(clips, device, announce)
+    """Keep a published set in memory if it fits, and say so or not.
+
+    Raises:
+        InputError: none of it can be read.
+    """
+    held, skipped = hold(clips, device)
+    for problem in skipped[:NAMED]:
+        announce(f"skipped: {problem}")
+    if not held:
+        raise InputError(
+            f"None of the {len(clips)} clips of {name} can be read",
+            hint="The set seems to be damaged or not complete",
+        )
     stored = any(isinstance(clip, StoredClip) for clip in held)
     where = "read as they are drawn" if stored else f"in the memory of {device}"
     announce(
         f"{name}: {len(held)} clips, {sum(clip.length for clip in held)} frames, "
-        f"{sum(clip.nbytes for clip in clips) / 1e9:.2f} GB decoded, {where}"
+        f"{sum(clip.nbytes for clip in clips) / 1e9:.2f} GB decoded, {where}, "
+        f"{len(skipped)} skipped"
     )
     return held
 
