@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vfimamba_cli.bench.scan import ScanSize, time_backends
+from vfimamba_cli.bench.training_scan import time_training
 from vfimamba_cli.errors import DeviceError
 from vfimamba_cli.ops.scan import chunked
 
@@ -28,3 +29,12 @@ def test_a_wrong_backend_is_not_timed(monkeypatch):
 def test_a_backend_that_cannot_run_is_an_error_not_a_missing_row():
     with pytest.raises(DeviceError):
         time_backends(["mamba_cuda"], CPU, size=SMALL, runs=1)
+
+
+@pytest.mark.gpu
+def test_the_scans_of_training_are_timed_by_kernels_and_level():
+    rows = list(time_training(torch.device("cuda", 0), runs=2))
+    assert [(row.size.channels, row.kernels) for row in rows] == [
+        (256, "chosen"), (256, "triton"), (512, "chosen"), (512, "triton"),
+    ]  # fmt: skip
+    assert all(0 < row.error < 3e-2 and 0 < row.forward < row.backward for row in rows)

@@ -87,12 +87,13 @@ def time_fused(
             f"The fused kernels are timed on a GPU, not on {device}", hint="Use --device cuda"
         )
     size = size or FusedSize()
-    inputs = _inputs(size, dtype, device)
-    small = _inputs(replace(size, batch=2, height=13, width=21), dtype, device)
+    inputs = scan_inputs(size, dtype, device)
+    small = scan_inputs(replace(size, batch=2, height=13, width=21), dtype, device)
     return [_row(inputs, small, cut, dtype, training=training, runs=runs) for cut in cuts]
 
 
-def _inputs(size: FusedSize, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+def scan_inputs(size: FusedSize, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+    """Random arguments of `cross_selective_scan`, in their order."""
     generator = torch.Generator(device).manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
@@ -127,7 +128,7 @@ def _row(
     def fused(tensors: list[Tensor]) -> Tensor:
         return cross_selective_scan(*tensors, exact_columns=False, dtype=dtype, launch=launch)
 
-    error = _check(fused, small, dtype)
+    error = checked_error(fused, small, dtype)
     scan = FusedScan.of(*inputs, launch=launch)
     ends, totals = scan.ends()
     starts = scan.starts(ends, totals)
@@ -139,22 +140,26 @@ def _row(
         "merge": lambda: scan.merge(y, exact=False),
         "forward": lambda: fused(inputs),
     }
-    times = {name: _milliseconds(step, runs) for name, step in steps.items()}
+    times = {name: milliseconds(step, runs) for name, step in steps.items()}
     backward = None
     if training:
         leaves = [x.detach().requires_grad_() for x in inputs]
         out = fused(leaves)
         grad = torch.ones_like(out)
-        backward = _milliseconds(
+        backward = milliseconds(
             lambda: torch.autograd.grad(out, leaves, grad, retain_graph=True), runs
         )
     return FusedRow(cut=cut, error=error, backward=backward, **times)
 
 
-def _check(
+def checked_error(
     fused: Callable[[list[Tensor]], Tensor], small: list[Tensor], dtype: torch.dtype
 ) -> float:
-    """Largest difference from the reference, outputs and gradients, as a share of its largest."""
+    """Largest difference from the reference, outputs and gradients, as a share of its largest.
+
+    Raises:
+        ArithmeticError: it is more than the dtype explains.
+    """
     ours = [x.detach().clone().requires_grad_() for x in small]
     truth = [x.detach().clone().requires_grad_() for x in small]
     y, expected = fused(ours), reference(*truth, exact_columns=False)
@@ -176,7 +181,8 @@ def _check(
     return error
 
 
-def _milliseconds(work: Callable[[], object], runs: int) -> float:
+def milliseconds(work: Callable[[], object], runs: int) -> float:
+    """Median time of `work` on the GPU."""
     for _ in range(3):
         work()
     events = []

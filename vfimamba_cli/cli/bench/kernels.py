@@ -52,6 +52,7 @@ def print_scan(device: str, runs: int) -> None:
         print_blocks(where, runs)
     if "triton" in able:
         print_fused(where, runs)
+        print_training(where, runs)
 
 
 def print_blocks(where: "torch.device", runs: int) -> None:
@@ -78,4 +79,17 @@ def print_fused(where: "torch.device", runs: int) -> None:
         typer.echo(
             f"{cut}  kernels {kernels}  forward {row.forward:.3f}  backward {row.backward:.3f}  "
             f"error {row.error:.1e}"
+        )
+
+
+def print_training(where: "torch.device", runs: int) -> None:
+    """Milliseconds of a training step's scans, forward and backward."""
+    from vfimamba_cli.bench.training_scan import time_training
+
+    typer.echo("training, batch 32 of 256x256, bf16, ms")
+    for row in time_training(where, runs=runs):
+        size = row.size
+        typer.echo(
+            f"{row.kernels:6}  2 x {size.height}x{size.width}, D={size.channels}  "
+            f"forward {row.forward:.3f}  backward {row.backward:.3f}  error {row.error:.1e}"
         )
