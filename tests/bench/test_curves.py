@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from tests.data.footage import panning, write_clip
 from vfimamba_cli.bench.curves import draw_curves
 from vfimamba_cli.bench.plot import even_ticks
-from vfimamba_cli.bench.sheet import hardest_of_each_part, make_sheet
+from vfimamba_cli.bench.sheet import Pair, hardest_of_each_part, make_sheet
 from vfimamba_cli.cli.app import app
 from vfimamba_cli.errors import InputError
 from vfimamba_cli.video.still import read_still
@@ -104,9 +104,10 @@ def test_a_sheet_shows_each_model_beside_average_and_truth(clips, tmp_path):
     assert made.psnr["average"][0].item() == pytest.approx(10 * np.log10(255**2 / error), abs=0.01)
 
 
-def test_the_hardest_pair_of_each_part_is_taken(clips):
+def test_the_hardest_pair_of_each_part_is_taken_far_apart_and_close_in_turn():
     moved = torch.zeros(6, 9, 3, 16, 16, dtype=torch.uint8)
-    for clip, level in enumerate((0, 90, 10, 200, 3, 40)):
-        moved[clip, 4] = level
-    assert hardest_of_each_part(moved, 3) == [1, 3, 5]
-    assert hardest_of_each_part(moved, 99) == list(range(6))
+    for clip, (far, close) in enumerate(((0, 9), (90, 0), (200, 3), (0, 40), (3, 0), (40, 99))):
+        moved[clip, 4], moved[clip, 1] = far, close
+    far, close = (0, 4, 8), (0, 1, 2)
+    assert hardest_of_each_part(moved, 3) == [Pair(1, far), Pair(3, close), Pair(5, far)]
+    assert [pair.clip for pair in hardest_of_each_part(moved, 99)] == list(range(6))
