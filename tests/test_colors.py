@@ -1,6 +1,7 @@
 """Colors through the whole tool: source frames stay, and made ones are of their kind."""
 
 import itertools
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -245,9 +246,11 @@ def test_a_ramp_of_ten_bits_keeps_its_codes_in_made_frames(tmp_path, device):
     ("name", "suffix", "codec", "becomes"),
     [
         ("bgra", ".mp4", "h264", "yuv420p"),
-        ("gbrp10le", ".mp4", "h265", "gbrp10le"),
+        ("gbrp10le", ".mp4", "h265", "yuv420p10le"),
         ("yuv420p16le", ".mp4", "h265", "yuv420p12le"),
         ("yuv440p", ".mkv", "h264", "yuv444p"),
+        ("gray", ".webm", "vp9", "yuv420p"),
+        ("ya8", ".webm", "vp9", "yuva420p"),
         ("gray12le", ".mkv", "av1", "yuv420p10le"),
     ],
 )
@@ -255,6 +258,8 @@ def test_what_an_encoder_cannot_take_is_converted_in_all_frames_alike(
     tmp_path, monkeypatch, name, suffix, codec, becomes
 ):
     color = color_of(name)
+    if FORMATS[name].model == "grey":  # as PNG has it, which calls it R'G'B'
+        color = replace(color, full_range=True, tags=ColorTags(matrix=0, range=2))
     still = scene(color, 64, 64)
     source, target = tmp_path / "in.mkv", tmp_path / f"out{suffix}"
     write_lossless(source, [still] * 3)

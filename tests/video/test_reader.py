@@ -1,4 +1,5 @@
 import struct
+import zlib
 from errno import EACCES
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from vfimamba_cli.video.clip import read_clip
 from vfimamba_cli.video.info import resolve_color
 from vfimamba_cli.video.prefetch import prefetch
 from vfimamba_cli.video.reader import VideoReader
+from vfimamba_cli.video.still import encode_png
 
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/test"
 
@@ -384,3 +386,14 @@ def test_pictures_of_less_than_a_byte_per_code_are_read_with_a_byte(tmp_path, pi
     first, rest = ([int(plane.flat[i]) for plane in frames[1].planes] for i in (0, 1))
     assert first == ([0x40, 0x20, 0xFF, 0x80] if plain == "rgba" else [255])
     assert rest == ([0, 0, 0, 255] if plain == "rgba" else [0])
+
+
+def test_a_color_profile_that_cannot_be_carried_over_is_named(tmp_path):
+    png = encode_png(np.zeros((8, 8, 3), np.uint8))
+    profile = b"any\0\0" + zlib.compress(bytes(128))
+    chunk = b"iCCP" + profile
+    framed = struct.pack(">I", len(profile)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    after_header = 8 + 4 + 4 + 13 + 4
+    (tmp_path / "picture.png").write_bytes(png[:after_header] + framed + png[after_header:])
+    info, _ = read(tmp_path / "picture.png")
+    assert info.side_data == ("ICC color profile",)

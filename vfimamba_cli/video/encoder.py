@@ -12,8 +12,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vfimamba_cli.errors import OutputError
-from vfimamba_cli.frame import ColorSpec, Frame
-from vfimamba_cli.video.closest import FULL_RANGE, closest_color, limited
+from vfimamba_cli.frame import UNSPECIFIED, ColorSpec, Frame
+from vfimamba_cli.video.closest import FULL_RANGE, MATRIX_CODES, closest_color, limited
 from vfimamba_cli.video.formats import FORMATS, format_for, model_of
 from vfimamba_cli.video.hdr import hdr_options
 from vfimamba_cli.video.info import VideoInfo
@@ -62,7 +62,7 @@ def offered_formats(encoder: str, *, alpha_beside: bool = True) -> tuple[str, ..
         found = [one for one in found if not one.alpha]
     if encoder == "mjpeg":  # JPEG has no other range
         found = [one for one in found if one.full_range]
-    if encoder in ALPHA_BESIDE:  # few players show VP9 in R'G'B', and with alpha it does not start
+    if encoder in ALPHA_BESIDE or encoder == "libx265":  # few players show these in R'G'B'
         found = [one for one in found if one.model != "rgb"]
     return tuple(one.name for one in found)
 
@@ -105,7 +105,7 @@ def add_video_stream(
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
     context.pix_fmt = encoded_format(encoder.name, color)
-    context.colorspace = color.tags.matrix
+    context.colorspace = encoded_matrix(color)
     context.color_primaries = color.tags.primaries
     context.color_trc = color.tags.transfer
     context.color_range = encoded_range(color)
@@ -131,7 +131,7 @@ def encodable(frame: Frame, encoder: str, time_base: Fraction) -> VideoFrame:
     picture.time_base = time_base
     picture.pts = round(frame.pts_seconds / time_base)
     picture.duration = round(frame.end_seconds / time_base) - picture.pts
-    picture.colorspace = frame.color.tags.matrix
+    picture.colorspace = encoded_matrix(frame.color)
     picture.color_primaries = frame.color.tags.primaries
     picture.color_trc = frame.color.tags.transfer
     picture.color_range = encoded_range(frame.color)
@@ -145,6 +145,13 @@ def encoded_format(encoder: str, color: ColorSpec) -> str:
     if found is None:
         raise ValueError(f"{encoder} takes no {color}")
     return found
+
+
+def encoded_matrix(color: ColorSpec) -> int:
+    """The matrix tag to write: as found, but for grey from a codec that calls itself R'G'B'."""
+    if color.tags.matrix == MATRIX_CODES["rgb"] and model_of(color) != "rgb":
+        return MATRIX_CODES.get(color.matrix, UNSPECIFIED)
+    return color.tags.matrix
 
 
 def encoded_range(color: ColorSpec) -> int:

@@ -30,7 +30,13 @@ SIDE_DATA = {
     SideDataType.DYNAMIC_HDR_PLUS: "HDR10+",
     SideDataType.DYNAMIC_HDR_VIVID: "HDR Vivid",
     SideDataType.DOVI_METADATA: "Dolby Vision",
+    SideDataType.AMBIENT_VIEWING_ENVIRONMENT: "ambient viewing environment",
+    SideDataType.ICC_PROFILE: "ICC color profile",
+    SideDataType.SPHERICAL: "360-degree mapping",
+    SideDataType.STEREO3D: "stereo layout",
     SideDataType.A53_CC: "closed captions",
+    SideDataType.GOP_TIMECODE: "time codes",
+    SideDataType.S12M_TIMECODE: "SMPTE time codes",
 }
 
 
