@@ -2,7 +2,7 @@ import pytest
 
 from vfimamba_cli.data.sampling import TripletRules
 from vfimamba_cli.errors import OptionError
-from vfimamba_cli.train.plan import describe_recipe, first_step
+from vfimamba_cli.train.plan import Cost, describe_costs, describe_recipe, duration, first_step
 from vfimamba_cli.train.recipe import Phase, Recipe, Source
 from vfimamba_cli.train.recipes import STRATEGIES, make_recipe
 
@@ -111,3 +111,16 @@ def test_a_synthetic_share_is_that_of_every_phase():
         assert shares["synthetic"] == pytest.approx(0.4)
     for phase in make_recipe("mixed", steps=10, synthetic_share=0).phases:
         assert "synthetic" not in {source.dataset for source in phase.sources}
+
+
+def test_time_and_memory_follow_from_what_was_measured():
+    cost = Cost(crop=64, samples=8, how="eager", seconds=0.5, nbytes=3 * 2**30)
+    by_steps = list(describe_costs(recipe_of(steps=900, batch=16), [cost], processes=2))
+    assert "2.00 samples/s in a process, 4 s a step, 3.0 GiB of memory" in by_steps[0]
+    assert "about 60.0 minutes for 900 steps" in by_steps[1]
+    by_clock = list(describe_costs(recipe_of(minutes=4, batch=16), [cost], processes=2))
+    assert "about 60 in 4 minutes" in by_clock[1]
+    assert (duration(90), duration(3 * 3600), duration(200_000)) == (
+        "90 seconds", "3.0 hours", "2.3 days",
+    )  # fmt: skip
+    assert "0 to 17 % of the run" in "".join(describe_recipe(make_recipe("curriculum", minutes=5)))

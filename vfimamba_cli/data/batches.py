@@ -192,7 +192,7 @@ class TripletBatches:
             draw = source.draw(rng)
             clip = source.clips[draw.clip]
             try:
-                square = read_square(clip, draw, self.device)
+                square = read_square(clip, draw)
             except InputError as error:
                 self.skip(clip.name, str(error))
                 continue
@@ -209,12 +209,11 @@ class TripletBatches:
             self.announce(f"skipped, {len(self.skipped)} so far: {problem}")
 
 
-def read_square(clip: Shot, draw: Draw, device: torch.device) -> Tensor | None:
-    """(P, 3, side, side) uint8 from files, ready for a copy to `device`; None in memory."""
+def read_square(clip: Shot, draw: Draw) -> Tensor | None:
+    """(P, 3, side, side) uint8 from files, on the host; None where the clip lies in memory."""
     if not isinstance(clip, StoredClip):
         return None
-    square = clip.square(draw.frames, draw.top, draw.left, draw.side)
-    return square.pin_memory() if device.type == "cuda" else square
+    return clip.square(draw.frames, draw.top, draw.left, draw.side)
 
 
 def cut_triplet(sample: CutSample, crop: int, device: torch.device) -> Tensor:
@@ -222,8 +221,8 @@ def cut_triplet(sample: CutSample, crop: int, device: torch.device) -> Tensor:
     draw, square = sample.draw, sample.square
     if square is None:
         square = sample.clip.square(draw.frames, draw.top, draw.left, draw.side)
-        if square.device != device:
-            square = square.pin_memory()
+    if square.device != device:  # here, for a thread of its own would pin it for another GPU
+        square = square.pin_memory()
     pictures = square.to(device, non_blocking=True) / 255
     if draw.side != crop:
         pictures = F.interpolate(pictures, size=crop, mode="bilinear", antialias=True)
