@@ -25,6 +25,7 @@ def test_on_a_gpu_they_are_and_the_network_is_the_same():
     joined = side_by_side(parts)
     assert joined.shape[1] == 8
     assert joined[:, 5:].eq(0).all()
+    assert joined.is_contiguous(memory_format=torch.channels_last)
     network, frames, t = TINY_SPEC.build(), torch.rand(2, 1, 3, 64, 64), torch.tensor([0.5])
     expected = network(frames, t).picture
     with torch.backends.cudnn.flags(allow_tf32=False):

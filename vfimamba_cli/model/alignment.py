@@ -1,4 +1,4 @@
-"""Channels in multiples of what tensor cores take. B batch, C channels, H x W pixels."""
+"""Channels as tensor cores take them. B batch, C channels, H x W pixels."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,17 @@ MULTIPLE = 8
 
 
 def side_by_side(parts: Sequence[Tensor]) -> Tensor:
-    """The channels of all (B, C, H, W), in one dtype; on a GPU zeros up to a multiple of 8.
+    """The channels of all (B, C, H, W), in one dtype.
 
-    Of other numbers cuDNN makes such a copy itself, in every pass of a training step.
+    On a GPU a pixel's channels are side by side in memory, whatever the parts' layouts, and zeros
+    make them a multiple of 8: else cuDNN makes such a copy itself, in every pass of a training step.
     """
     first = parts[0]
+    if not first.is_cuda:
+        return torch.cat(tuple(parts), dim=1)
     missing = -sum(part.shape[1] for part in parts) % MULTIPLE
-    if missing and first.is_cuda:
-        size = (len(first), missing, *first.shape[2:])
-        parts = (*parts, first.new_zeros(size))
-    return torch.cat(tuple(parts), dim=1)
+    zeros = first.new_zeros((len(first), missing, *first.shape[2:]))
+    return torch.cat((*parts, zeros), dim=1).contiguous(memory_format=torch.channels_last)
 
 
 class AlignedConv2d(nn.Conv2d):

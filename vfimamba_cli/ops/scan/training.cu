@@ -273,8 +273,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) outputs(
 extern "C" __global__ void __launch_bounds__(THREADS, 3) gradients(
     const u16* u, const u16* x, const float* A2, const float* weight, const float* bias,
     const float* skip, const float* starts, const float* carries, const u16* grad, u16* grad_u,
-    u16* grad_dt, u16* grad_BC, float* grad_A, float* grad_D, int batch, int height, int width,
-    int channels, int chunks) {
+    u16* grad_dt, u16* grad_BC, float* grad_A, float* grad_D, float* grad_bias, int batch, int height,
+    int width, int channels, int chunks) {
   extern __shared__ __align__(16) unsigned char memory[];
   Backward& shared = *reinterpret_cast<Backward*>(memory);
   int lane = threadIdx.x % 32, half = lane / CHANNELS, c = lane % CHANNELS;
@@ -310,7 +310,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) gradients(
     }
   }
 
-  float carry[OWN], sum_A[OWN], sum_D = 0, D = skip[k * channels + d];
+  float carry[OWN], sum_A[OWN], D = skip[k * channels + d];
+  float sum = 0;                             // of D's gradient, or of the bias's
   of_lane = carries + (tile * N + half * OWN) * channels + d;
 #pragma unroll
   for (int n = 0; n < OWN; ++n) carry[n] = of_lane[(i64)n * channels], sum_A[n] = 0;
@@ -361,9 +362,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) gradients(
           pack(after[6], after[7]));
       through += __shfl_xor_sync(0xffffffffu, through, CHANNELS);
       exponents += __shfl_xor_sync(0xffffffffu, exponents, CHANNELS);
-      sum_D = fmaf(dy, value, sum_D);
       float to_u = fmaf(through, dt, D * dy);
       float to_dt = fmaf(through, value, exponents * LN_2) * slope(dt);
+      sum += half ? to_dt : dy * value;
       if (token < 2 * count)
         out[chunk.row[token]] = rounded(half ? to_dt : to_u);
     }
@@ -376,17 +377,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) gradients(
   float* to_A = grad_A + (tile * N + half * OWN) * channels + d;
 #pragma unroll
   for (int n = 0; n < OWN; ++n) to_A[(i64)n * channels] = sum_A[n];
-  if (half == 0) grad_D[tile * channels + d] = sum_D;
+  (half ? grad_bias : grad_D)[tile * channels + d] = sum;
 
   __syncthreads();
   i64 of_block = (i64)blockIdx.x * 2 * batch * pixels;
   for (int i = threadIdx.x; i < 2 * count * 2 * N; i += THREADS) {
     int token = i / (2 * N), within = i % (SEGMENT * 2 * N);
-    float sum = 0;
+    float total = 0;
 #pragma unroll
     for (int w = 0; w < WARPS; ++w)
-      sum += reinterpret_cast<const float*>(shared.warp[w].states[token / SEGMENT])[within];
+      total += reinterpret_cast<const float*>(shared.warp[w].states[token / SEGMENT])[within];
     i64 row = of_block + chunk.row[token] / channels;
-    grad_BC[(row * ORDERS + k) * (2 * N) + i % (2 * N)] = rounded(sum);
+    grad_BC[(row * ORDERS + k) * (2 * N) + i % (2 * N)] = rounded(total);
   }
 }

@@ -65,14 +65,14 @@ def outputs(inputs: Sequence[Tensor], written: Sequence[Tensor]) -> None:
 
 
 def chunk_gradients(inputs: Sequence[Tensor], written: Sequence[Tensor]) -> None:
-    """As Triton's `chunk_gradients`.
+    """As Triton's `chunk_gradients`, and sums of grad_dt, which are the bias's gradient.
 
     Args:
         inputs: u (F, B, H, W, D), x (F, B, H, W, K (R + 2 N)), A2 (K, N, D), weight (K, R, D),
             bias and skip (K, D), starts and carries (B, M, K, N, D), grad (2, B, L, D); u, x and
             grad in half precision, the others in fp32.
         written: grad_u and grad_dt (K, F B P, D), grad_BC (D / CHANNELS, F B P, K, 2 N), all in
-            the dtype of u; grad_A (B, M, K, N, D) and grad_D (B, M, K, D) in fp32.
+            the dtype of u; grad_A (B, M, K, N, D), grad_D and grad_bias (B, M, K, D) in fp32.
 
     Raises:
         CudaError: the kernel does not compile, load or start.

@@ -154,15 +154,16 @@ def _scan_backward(
     rank = dt_weight.shape[-1]
     features = x_dbl.reshape(-1, ORDERS, x_dbl.shape[-1] // ORDERS)
     low = features[..., :rank]  # (F B H W, K, R)
-    grad_low = torch.einsum("kpd,kdr->pkr", parts.dt, dt_weight.to(u.dtype))
-    grad_x = torch.cat((grad_low.float(), parts.BC), dim=-1)
+    grad_x = torch.empty_like(features)
+    grad_x[..., :rank] = torch.einsum("kpd,kdr->pkr", parts.dt, dt_weight.to(u.dtype))
+    torch.sum(parts.BC, dim=0, out=grad_x[..., rank:])  # in fp32 until it is rounded
     return (
-        parts.u.view(u.shape).to(u.dtype),
-        grad_x.view(x_dbl.shape).to(x_dbl.dtype),
+        parts.u.view(u.shape),
+        grad_x.view(x_dbl.shape),
         parts.A.transpose(1, 2).contiguous().to(A.dtype),
         parts.D.to(D.dtype, copy=True),
         torch.einsum("kpd,pkr->kdr", parts.dt, low).contiguous().to(dt_weight.dtype),
-        parts.dt.sum(1, dtype=torch.float32).to(dt_bias.dtype),
+        parts.bias.to(dt_bias.dtype),
     )
 
 

@@ -206,24 +206,24 @@ class FusedScan:
 
         What sums are taken of is stored in the dtype of `u`.
         """
-        cuda = self.cuda if grad.dtype == self.u.dtype else None
         batch, height, width, channels, chunks = self.size
         states, pixels, dtype = self.A2.shape[1], 2 * batch * height * width, self.u.dtype
         u, dt = (self.empty(ORDERS, pixels, channels, dtype=dtype) for _ in "ud")
-        blocks = channels // (self.block if cuda is None else cuda.CHANNELS)
-        parts = self.empty(blocks, pixels, ORDERS, 2 * states, dtype=dtype)
         A, D = torch.empty_like(starts), self.empty(batch, chunks, ORDERS, channels)
         inputs = (self.u, self.x, self.A2, self.weight, self.bias, self.D, starts, carries, grad)
-        launch = self.launch_gradients if cuda is None else cuda.chunk_gradients
-        launch(inputs, (u, dt, parts, A, D))
-        exact = torch.float32
-        return Gradients(
-            u=u.sum(0),
-            dt=dt,
-            BC=parts.sum(0, dtype=exact),
-            A=A.sum((0, 1)),
-            D=D.sum((0, 1)),
-        )
+        if self.cuda is None or grad.dtype != dtype:
+            BC = self.empty(channels // self.block, pixels, ORDERS, 2 * states, dtype=dtype)
+            self.launch_gradients(inputs, (u, dt, BC, A, D))
+            bias = dt.sum(1, dtype=torch.float32)
+        else:
+            blocks = channels // self.cuda.CHANNELS
+            BC, of_chunks = (
+                self.empty(blocks, pixels, ORDERS, 2 * states, dtype=dtype),
+                torch.empty_like(D),
+            )
+            self.cuda.chunk_gradients(inputs, (u, dt, BC, A, D, of_chunks))
+            bias = of_chunks.sum((0, 1))
+        return Gradients(u=u.sum(0), dt=dt, BC=BC, A=A.sum((0, 1)), D=D.sum((0, 1)), bias=bias)
 
     def launch_gradients(self, inputs: Sequence[Tensor], written: Sequence[Tensor]) -> None:
         """Triton's `chunk_gradients`: its inputs and what it writes, as it declares them."""
@@ -267,14 +267,14 @@ class FusedScan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gradients:
-    """Of the scan's parts, fp32 where not said otherwise.
+    """Of the scan's parts: the first three in the dtype of its inputs, the others fp32.
 
     Attributes:
-        u: (F B P, D), in the dtype of the scan's inputs.
-        dt: before the softplus, (K, F B P, D), in the dtype of the scan's inputs.
-        BC: of B, then of C, (F B P, K, 2 N).
+        u: (F B P, D).
+        dt: before the softplus, (K, F B P, D).
+        BC: of B, then of C, by block of channels: (blocks, F B P, K, 2 N), to be summed.
         A: (K, N, D).
-        D: (K, D).
+        D, bias: (K, D).
     """
 
     u: Tensor
@@ -282,3 +282,4 @@ class Gradients:
     BC: Tensor
     A: Tensor
     D: Tensor
+    bias: Tensor
