@@ -13,7 +13,7 @@ def side_by_side(parts: Sequence[Tensor]) -> Tensor:
     """The channels of all (B, C, H, W), in one dtype.
 
     On a GPU a pixel's channels are side by side in memory, whatever the parts' layouts, and zeros
-    make them a multiple of 8: else cuDNN makes such a copy itself, in every pass of a training step.
+    make them a multiple of 8: else cuDNN copies them so, in every pass of a training step.
     """
     first = parts[0]
     if not first.is_cuda:
