@@ -5,7 +5,8 @@ from fractions import Fraction
 import pytest
 
 from vfimamba_cli.errors import OptionError
-from vfimamba_cli.pipeline.options import parse_rate, parse_ratio, parse_seconds
+from vfimamba_cli.pipeline.options import parse_rate, parse_ratio
+from vfimamba_cli.video.timeline import parse_seconds
 
 
 @pytest.mark.parametrize(

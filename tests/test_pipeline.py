@@ -1,6 +1,7 @@
 """A clip in, a smoother clip out: counts, times, sound, cuts, statics, and what goes wrong."""
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,14 +18,14 @@ from vfimamba_cli.errors import InputError, OptionError, OutputError
 from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.model.config import TINY
 from vfimamba_cli.model.registry import ModelSpec
-from vfimamba_cli.pipeline import discard_frames, interpolate_video
+from vfimamba_cli.pipeline import discard_frames, interpolate_video, look_singly
 from vfimamba_cli.pipeline.frames import FrameMaker
 from vfimamba_cli.pipeline.job import default_output
 from vfimamba_cli.pipeline.options import EngineOptions, PictureOptions, TimeOptions
 from vfimamba_cli.pipeline.report import Report, Watch
-from vfimamba_cli.video.cuts import changes
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.reader import VideoReader
+from vfimamba_cli.video.repeats import singly
 from vfimamba_cli.video.timeline import MultiplyRate, Slot
 
 TINY_CPU = EngineOptions(model="tiny", device="cpu")
@@ -63,7 +64,7 @@ def test_n_frames_become_n_times_factor_over_the_same_time(tmp_path, count, size
 def test_source_frames_reach_the_encoder_untouched_and_the_last_is_held(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=4, size=(64, 48))
     _, source = frames_of(tmp_path / "in.mp4")
-    made = list(maker(2).frames(changes(source)))
+    made = list(maker(2).frames(look_singly(source)))
     for i, frame in enumerate(source):
         assert all(a is b for a, b in zip(made[2 * i].planes, frame.planes, strict=True))
     assert made[-1].planes is source[-1].planes
@@ -74,15 +75,65 @@ def test_nothing_is_made_across_a_cut(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=6, size=(96, 64), cut_at=3)
     _, source = frames_of(tmp_path / "in.mp4")
     frame_maker = maker(4)
-    made = list(frame_maker.frames(changes(source)))
+    made = list(frame_maker.frames(look_singly(source)))
     assert all(frame.planes is source[2].planes for frame in made[8:12])
     assert frame_maker.count == Counter(source=6, made=12, held=6)
+
+
+@pytest.mark.parametrize(
+    ("cut", "shown"),
+    [("hold", "AAAA"), ("nearest", "AABB"), ("blend", "Axyz"), ("off", "Amno")],
+)
+def test_what_is_shown_between_two_scenes_can_be_chosen(tmp_path, cut, shown):
+    make_clip(tmp_path / "in.mp4", frames=6, size=(96, 64), cut_at=3)
+    _, source = frames_of(tmp_path / "in.mp4")
+    frame_maker = maker(4)
+    frame_maker.cut = "hold" if cut == "off" else cut
+    looked_at = list(look_singly(source))
+    if cut == "off":
+        looked_at[3] = replace(looked_at[3], change="motion")
+    made = list(frame_maker.frames(looked_at))[8:12]
+    for frame, what in zip(made, shown, strict=True):
+        assert (frame.planes is source[2].planes) == (what == "A")
+        assert (frame.planes is source[3].planes) == (what == "B")
+    if cut == "blend":
+        a, b = (source[i].planes[0].astype(float) for i in (2, 3))
+        for i, frame in enumerate(made):
+            expected = a * (1 - i / 4) + b * i / 4
+            assert np.abs(frame.planes[0] - expected).max() < 2.5
+        assert frame_maker.count["blended"] == 3
+
+
+def test_cuts_are_listed_and_a_list_is_obeyed(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=6, size=(96, 64), cut_at=3)
+    paths, cuts = (tmp_path / "in.mp4", tmp_path / "out.mp4"), tmp_path / "cuts.txt"
+    said = []
+    report = interpolate_video(
+        *paths, pictures=PictureOptions(write_cuts=cuts), engine=TINY_CPU, announce=said.append
+    )
+    assert report.cuts == (Fraction(3, 24),)
+    assert "cuts: 1, at 0.125 s" in said
+    assert cuts.read_text().splitlines()[1:] == ["0.125000"]
+    cuts.write_text("0.04\n0.17\n")
+    (tmp_path / "out.mp4").unlink()
+    report = interpolate_video(*paths, pictures=PictureOptions(cuts=cuts), engine=TINY_CPU)
+    assert report.cuts == (Fraction(1, 24), Fraction(4, 24))
+    assert report.frames == Counter(source=6, made=3, held=3)
+
+
+def test_a_list_of_cuts_is_not_replaced_unasked(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=2, size=(64, 48))
+    (tmp_path / "cuts.txt").write_text("precious")
+    pictures = PictureOptions(write_cuts=tmp_path / "cuts.txt")
+    with pytest.raises(OutputError, match="exists already"):
+        interpolate_video(tmp_path / "in.mp4", tmp_path / "out.mp4", pictures=pictures)
+    assert (tmp_path / "cuts.txt").read_text() == "precious"
 
 
 def test_identical_neighbours_are_copied_without_asking_the_network(monkeypatch):
     monkeypatch.setattr(Interpolator, "between", lambda *_: pytest.fail("asked"))
     frame_maker = maker(2)
-    assert len(list(frame_maker.frames(changes([still(0), still(1)])))) == 4
+    assert len(list(frame_maker.frames(look_singly([still(0), still(1)])))) == 4
     assert frame_maker.count == Counter(source=2, static=1, held=1)
 
 
@@ -92,7 +143,7 @@ def test_a_variable_rate_stays_variable(monkeypatch):
         still(i, pts=start, duration=end - start)
         for i, (start, end) in enumerate(zip(times, [*times[1:], Fraction(11, 24)], strict=True))
     ]
-    made = list(maker(2).frames(changes(source)))
+    made = list(maker(2).frames(look_singly(source)))
     assert [f.pts_seconds for f in made[::2]] == times
     assert [f.duration_seconds for f in made] == [
         f.duration_seconds / 2 for f in source for _ in range(2)
@@ -107,7 +158,7 @@ def test_each_frame_is_taken_to_rgb_once(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "to_rgb", lambda p, *rest: seen.append(id(p)) or to_rgb(p, *rest))
     make_clip(tmp_path / "in.mp4", frames=4, size=(64, 48))
     _, source = frames_of(tmp_path / "in.mp4")
-    list(maker(3).frames(changes(source)))
+    list(maker(3).frames(look_singly(source)))
     assert len(seen) == len(set(seen)) == 4
 
 
@@ -131,7 +182,8 @@ def test_a_time_that_halving_hardly_tells_from_a_source_frame_takes_the_frame(mo
     monkeypatch.setattr(Interpolator, "between", lambda *_: pytest.fail("asked"))
     frame_maker = maker(2, frames=2, arbitrary_time=False)
     frame_maker.timeline = OneSlot(Fraction(99, 100))
-    (first, _), (second, _) = source = pan(2)
+    source = pan(2)
+    first, second = (shown.frame for shown in source)
     frames = list(frame_maker.frames(source))
     assert [f.planes for f in frames] == [second.planes, second.planes]
     frame_maker.timeline = OneSlot(Fraction(1, 100))
@@ -264,7 +316,6 @@ def test_the_output_is_looked_at_before_any_model_is_loaded(tmp_path, monkeypatc
     ("options", "message"),
     [
         ({"factor": 0}, "must be more than 1, got 0"),
-        ({"factor": 1}, "must be more than 1, got 1"),
         ({"fps": 0}, "must be positive, got 0"),
         ({"fps": 60, "factor": 2}, "exclude each other"),
         ({"slowmo": Fraction(1, 2)}, "must be more than 1, got 1/2"),
@@ -367,11 +418,12 @@ class SlowWay:
 def test_pictures_on_their_way_come_in_order_with_their_own_times(tmp_path, factor):
     make_clip(tmp_path / "in.mp4", frames=9, size=(64, 48), cut_at=4)
     _, source = frames_of(tmp_path / "in.mp4")
-    source.insert(7, source[6].at(source[6].pts_seconds + Fraction(1, 48), Fraction(1, 48)))
-    expected = list(maker(factor).frames(changes(source)))
+    half, sixth = Fraction(1, 48), source[6]
+    source[6:7] = (sixth.at(sixth.pts_seconds + i * half, half) for i in range(2))
+    expected = list(maker(factor).frames(look_singly(source)))
     behind = maker(factor)
     behind.transfer = way = SlowWay(behind.transfer)
-    for frame, same in zip(behind.frames(changes(source)), expected, strict=True):
+    for frame, same in zip(behind.frames(look_singly(source)), expected, strict=True):
         assert frame.pts_seconds == same.pts_seconds
         assert frame.duration_seconds == same.duration_seconds
         for a, b in zip(frame.planes, same.planes, strict=True):
@@ -402,10 +454,10 @@ def test_on_a_gpu_frames_are_those_of_one_pair_after_the_other(tmp_path):
     _, source = frames_of(tmp_path / "in.mp4")
     made = maker(3, device="cuda", frames=40)
     engine, timeline = made.engine, made.timeline
-    overlapped = list(FrameMaker(engine, timeline).frames(changes(source)))
+    overlapped = list(FrameMaker(engine, timeline).frames(look_singly(source)))
     one_by_one = FrameMaker(engine, timeline)
     one_by_one.transfer = DirectTransfer(engine.device)
-    for frame, same in zip(overlapped, one_by_one.frames(changes(source)), strict=True):
+    for frame, same in zip(overlapped, one_by_one.frames(look_singly(source)), strict=True):
         assert frame.pts_seconds == same.pts_seconds
         for a, b in zip(frame.planes, same.planes, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -421,7 +473,7 @@ def maker(factor, device="cpu", *, frames=9, arbitrary_time=True):
 def pan(count):
     """Moving frames at 24 a second, with their changes."""
     color = ColorSpec(matrix="bt709")
-    return [
+    frames = [
         (
             Frame(
                 planes=tuple(pan_planes(i, 64, 48)),
@@ -433,6 +485,7 @@ def pan(count):
         )
         for i in range(count)
     ]
+    return list(singly(frames))
 
 
 def still(i, *, pts=None, duration=Fraction(1, 24)):

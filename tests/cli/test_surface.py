@@ -13,7 +13,8 @@ import vfimamba_cli
 from vfimamba_cli.cli.app import app, main
 
 OPTIONS = {
-    "interpolate": "output factor fps slowmo start end tail deinterlace model device scan "
+    "interpolate": "output factor fps slowmo start end tail cut cuts write-cuts dedup "
+    "deinterlace model device scan "
     "flow-scale tile codec crf preset encoder-opt audio strict dry-run yes",
     "info": "",
     "train": "data stage photos synthetic-share val val-every model column-merge arrangement out "

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from tests.clips import pan_planes
+from vfimamba_cli.errors import InputError
 from vfimamba_cli.frame import ColorSpec, Frame
-from vfimamba_cli.video.cuts import changes, is_cut, is_static
+from vfimamba_cli.video.cutlist import CutList, read_cuts, write_cuts
+from vfimamba_cli.video.cuts import changes, is_cut, is_static, known_changes
 from vfimamba_cli.video.reader import VideoReader
 
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/test"
@@ -130,3 +132,55 @@ def test_every_frame_comes_with_its_change_since_the_one_before():
     found = list(changes(frames))
     assert [given for given, _ in found] == frames
     assert [change for _, change in found] == ["cut", "motion", "none", "motion", "cut"]
+
+
+def at(index, original):
+    return original.at(Fraction(index, 24), Fraction(1, 24))
+
+
+def found(frames):
+    return [change for _, change in changes(frames)]
+
+
+def test_light_that_comes_and_goes_within_a_few_frames_is_no_cut():
+    white = lit(scene(3), 0, 235)
+    frames = [scene(0), scene(1), scene(2), white, white, scene(5), scene(6)]
+    assert found(frames) == ["cut", "motion", "motion", "motion", "none", "motion", "motion"]
+
+
+def test_a_screen_that_stays_white_is_a_cut():
+    white = lit(scene(3), 0, 235)
+    assert found([scene(0), scene(1), *[white] * 6, scene(2)])[2] == "cut"
+
+
+def test_two_cuts_four_frames_apart_are_both_found():
+    shots = [(0, 0), (0, 1), *((1, i) for i in range(4)), *((2, i) for i in range(3))]
+    frames = [scene(i, seed=seed) for seed, i in shots]
+    assert [i for i, change in enumerate(found(frames)) if change == "cut"] == [0, 2, 6]
+
+
+def test_listed_cuts_are_those_of_the_nearest_frames():
+    frames = [at(i, scene(i)) for i in range(6)]
+    frames[3] = at(3, scene(2))  # repeats the one before
+    cuts = CutList([Fraction(1, 24) + Fraction(1, 100), Fraction(5, 24) - Fraction(1, 100)])
+    listed = known_changes(frames, cuts, beginning=Fraction(0))
+    assert [change for _, change in listed] == ["cut", "cut", "motion", "none", "motion", "cut"]
+
+
+def test_a_list_is_written_as_it_is_read(tmp_path):
+    seconds = [Fraction(35, 24), Fraction(125)]
+    write_cuts(tmp_path / "cuts.txt", seconds)
+    read = read_cuts(tmp_path / "cuts.txt").seconds
+    assert [round(second, 5) for second in read] == [round(second, 5) for second in seconds]
+    (tmp_path / "own.txt").write_text("# mine\n\n0:01:30.5  # the door\n90\n")
+    assert read_cuts(tmp_path / "own.txt").seconds == [90, Fraction(181, 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("1.5\nsoon\n", "Line 2.*'soon'"), (None, "cannot be read")]
+)
+def test_a_list_that_is_none_is_named(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "cuts.txt").write_text(text)
+    with pytest.raises(InputError, match=rf"{message}.*cuts\.txt"):
+        read_cuts(tmp_path / "cuts.txt")

@@ -17,6 +17,12 @@ FLOW_SCALES: dict[str, float | Literal["auto"]] = {
     "0.5": 0.5,
     "0.25": 0.25,
 }
+CUTS: dict[str, Literal["hold", "nearest", "blend", "off"]] = {
+    "hold": "hold",
+    "nearest": "nearest",
+    "blend": "blend",
+    "off": "off",
+}
 TAILS: dict[str, Literal["hold", "drop"]] = {"hold": "hold", "drop": "drop"}
 AUDIO: dict[str, Literal["stretch", "drop"]] = {"stretch": "stretch", "drop": "drop"}
 
@@ -50,6 +56,20 @@ def interpolate(
     tail: Annotated[
         str, typer.Option(help="hold or drop: what comes after the last source frame")
     ] = "hold",
+    cut: Annotated[
+        str, typer.Option(help="Between two scenes: hold, nearest or blend; off looks for no cuts")
+    ] = "hold",
+    cuts: Annotated[
+        Path | None,
+        typer.Option(help="A list of the cuts, a time on each line, instead of looking"),
+    ] = None,
+    write_cuts: Annotated[
+        Path | None, typer.Option(help="Write the cuts that were found to a list")
+    ] = None,
+    dedup: Annotated[
+        int,
+        typer.Option(min=0, help="Move drawings that are held for up to so many frames: 6"),
+    ] = 0,
     deinterlace: Annotated[
         bool, typer.Option("--deinterlace", help="Make whole pictures of interlaced ones")
     ] = False,
@@ -108,10 +128,10 @@ def interpolate(
             TimeOptions,
             parse_rate,
             parse_ratio,
-            parse_seconds,
         )
         from vfimamba_cli.video.encoder_options import parse_options
         from vfimamba_cli.video.options import WriteOptions
+        from vfimamba_cli.video.timeline import parse_seconds
 
         time = TimeOptions(
             factor=given(parse_ratio, factor, "--factor"),
@@ -121,7 +141,13 @@ def interpolate(
             end_seconds=given(parse_seconds, end, "--end"),
             tail=one_of(tail, TAILS, "--tail"),
         )
-        pictures = PictureOptions(deinterlace=deinterlace)
+        pictures = PictureOptions(
+            cut=one_of(cut, CUTS, "--cut"),
+            cuts=cuts,
+            write_cuts=write_cuts,
+            dedup=dedup,
+            deinterlace=deinterlace,
+        )
         writing = WriteOptions(
             codec=codec,
             crf=crf,

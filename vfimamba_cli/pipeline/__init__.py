@@ -15,11 +15,13 @@ from vfimamba_cli.pipeline.job import prepare
 from vfimamba_cli.pipeline.options import EngineOptions, PictureOptions, TimeOptions
 from vfimamba_cli.pipeline.plan import Plan
 from vfimamba_cli.pipeline.report import Report, Watch
+from vfimamba_cli.video.cutlist import write_cuts
 from vfimamba_cli.video.cuts import changes
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.prefetch import prefetch, write_behind
 from vfimamba_cli.video.reader import VideoReader
+from vfimamba_cli.video.repeats import Shown, singly
 
 AHEAD = 4
 """Frames decoded ahead of the engine, and made ahead of the encoder."""
@@ -67,15 +69,19 @@ def interpolate_video(
             announce=announce,
         )
         timing = job.plan.timing
-        maker = FrameMaker(interpolator, job.plan.timeline, job.writer.color)
+        maker = FrameMaker(interpolator, job.plan.timeline, job.writer.color, cut=pictures.cut)
         with job.writer as writer:
             for line in chain(choices(interpolator, job.info), (encoding(writer),), writer.notes):
                 announce(line)
             with tqdm(
                 total=timing.frame_count, unit="frame", disable=None if progress else True
             ) as bar:
-                watch = pump(job.source_frames(), maker, writer.write, bar.update)
-        return watch.report(maker, job.info, timing.rate, output=writer.path)
+                watch = pump(job.reader.frames(), job.look, maker, writer.write, bar.update)
+        if pictures.write_cuts is not None:
+            write_cuts(pictures.write_cuts, job.cuts)
+        report = watch.report(maker, job.info, timing.rate, output=writer.path, cuts=job.cuts)
+        announce(report.cut_times())
+        return report
 
 
 def discard_frames(
@@ -95,12 +101,19 @@ def discard_frames(
     with VideoReader(source) as reader:
         plan = Plan.of(reader.info, TimeOptions(factor=factor))
         maker = FrameMaker(engine, plan.timeline)
-        watch = pump(islice(reader.frames(), limit), maker, lambda _: None, lambda: None)
+        source_frames = islice(reader.frames(), limit)
+        watch = pump(source_frames, look_singly, maker, lambda _: None, lambda: None)
         return watch.report(maker, reader.info, plan.timing.rate)
+
+
+def look_singly(frames: Iterable[Frame]) -> Iterator[Shown]:
+    """Every frame for itself, and the cuts that are found."""
+    return singly(changes(frames))
 
 
 def pump(
     source: Iterable[Frame],
+    look: Callable[[Iterable[Frame]], Iterable[Shown]],
     maker: FrameMaker,
     write: Callable[[Frame], None],
     count: Callable[[], object],
@@ -112,7 +125,7 @@ def pump(
     """
     watch = Watch()
     with write_behind(write, depth=AHEAD) as put:
-        looked_at = prefetch(changes(prefetch(source, depth=AHEAD)), depth=AHEAD)
+        looked_at = prefetch(look(prefetch(source, depth=AHEAD)), depth=AHEAD)
         for frame in maker.frames(watch.timed(looked_at, "decode")):
             with watch.waiting("encode"):
                 put(frame)

@@ -2,17 +2,22 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import chain, pairwise
 
+import torch
 from torch import Tensor
 
 from vfimamba_cli.engine.interpolator import Interpolator
 from vfimamba_cli.engine.transfer import Download, choose_transfer
 from vfimamba_cli.frame import ColorSpec, Frame
-from vfimamba_cli.video.cuts import Change
+from vfimamba_cli.pipeline.options import Cut
+from vfimamba_cli.video.repeats import Shown
 from vfimamba_cli.video.timeline import Slot, Timeline
+
+HALF = Fraction(1, 2)
 
 Pending = Callable[[Fraction], Frame]
 """Gives a frame that lasts so many seconds, and waits for it if need be."""
@@ -26,6 +31,7 @@ class FrameMaker:
         timeline: says when frames are shown.
         color: that frames are to have if not the source's; all of them are converted then, the
             source's too, by one and the same way, so that they agree.
+        cut: what is shown between two scenes.
 
     Attributes:
         count: frames given out so far, by kind.
@@ -33,24 +39,30 @@ class FrameMaker:
     """
 
     def __init__(
-        self, engine: Interpolator, timeline: Timeline, color: ColorSpec | None = None
+        self,
+        engine: Interpolator,
+        timeline: Timeline,
+        color: ColorSpec | None = None,
+        *,
+        cut: Cut = "hold",
     ) -> None:
         self.engine = engine
         self.timeline = timeline
         self.color = color
+        self.cut = cut
         self.transfer = choose_transfer(engine.device)
         self.count: Counter[str] = Counter()
         self.seconds = 0.0
         self._rgb: tuple[Frame, Tensor] | None = None
         self._end = Fraction(0)
 
-    def frames(self, source: Iterable[tuple[Frame, Change]]) -> Iterator[Frame]:
+    def frames(self, source: Iterable[Shown]) -> Iterator[Frame]:
         """All output frames, in order, each lasting until the next one appears.
 
         A made frame is waited for only when `transfer.depth` later ones are on their way.
 
         Args:
-            source: frames, each with its change since the one before, as from `cuts.changes`.
+            source: what is shown, as from `repeats.singly`.
         """
         on_the_way: deque[Callable[[], Frame]] = deque()
         for pending in self.timed(source):
@@ -60,7 +72,7 @@ class FrameMaker:
         while on_the_way:
             yield on_the_way.popleft()()
 
-    def timed(self, source: Iterable[tuple[Frame, Change]]) -> Iterator[Callable[[], Frame]]:
+    def timed(self, source: Iterable[Shown]) -> Iterator[Callable[[], Frame]]:
         """All output frames in order, started and not waited for."""
         before: tuple[Slot, Pending] | None = None
         for slot, pending in self.pending(source):
@@ -70,32 +82,78 @@ class FrameMaker:
         if before is not None:
             yield partial(before[1], self._end - before[0].pts_seconds)
 
-    def pending(self, source: Iterable[tuple[Frame, Change]]) -> Iterator[tuple[Slot, Pending]]:
+    def pending(self, source: Iterable[Shown]) -> Iterator[tuple[Slot, Pending]]:
         """The same before it is known how long they last. Sets when the last one ends."""
-        for index, (before, now) in enumerate(pairwise(chain(source, (None,)))):
+        index = 0
+        for before, now in pairwise(chain(source, (None,))):
             assert before is not None
+            last = index + len(before.spans) - 1
+            spans = enumerate(before.spans, start=index)
             if now is not None:
-                yield from self.fill(index, before[0], *now)
-                continue
-            span = before[0].pts_seconds, before[0].end_seconds
-            self._end = self.timeline.end_seconds(index, *span)
-            yield from self.hold(before[0], self.timeline.tail_slots(index, *span))
+                slots = [slot for i, span in spans for slot in self.timeline.slots(i, *span)]
+                yield from self.fill(before, now, slots)
+            else:
+                *others, (_, end) = spans
+                slots = [slot for i, span in others for slot in self.timeline.slots(i, *span)]
+                slots += self.timeline.tail_slots(last, *end)
+                self._end = self.timeline.end_seconds(last, *end)
+                yield from self.hold(before.frame, slots)
+            index = last + 1
 
     def fill(
-        self, index: int, first: Frame, second: Frame, change: Change
+        self, shown: Shown, following: Shown, slots: Sequence[Slot]
     ) -> Iterator[tuple[Slot, Pending]]:
-        """The frames shown from source frame `index`, which is `first`, on, until `second`."""
-        slots = self.timeline.slots(index, first.pts_seconds, second.pts_seconds)
-        if change == "none":
+        """The frames in `slots`, shown until `following` is."""
+        first, second = shown.frame, following.frame
+        if len(shown.spans) > 1:
+            slots = spread(slots, first.pts_seconds, second.pts_seconds)
+        if following.change == "none":
             yield from self.hold(first, slots, kind="static")
-        elif change == "cut":
-            yield from self.hold(first, slots)
+        elif following.change == "cut":
+            yield from self.cross(first, second, slots)
         elif slots:
-            times = self.engine.reachable([slot.t for slot in slots])
-            yield from self.hold(first, [s for s, t in zip(slots, times, strict=True) if t == 0])
-            between = [(s, t) for s, t in zip(slots, times, strict=True) if 0 < t < 1]
-            yield from self.make(first, second, between)
-            yield from self.hold(second, [s for s, t in zip(slots, times, strict=True) if t == 1])
+            yield from self.move(first, second, slots)
+
+    def cross(
+        self, first: Frame, second: Frame, slots: Sequence[Slot]
+    ) -> Iterator[tuple[Slot, Pending]]:
+        """From one scene to the next, as was asked for."""
+        if self.cut == "nearest":
+            yield from self.hold(first, [slot for slot in slots if slot.t < HALF])
+            yield from self.hold(second, [slot for slot in slots if slot.t >= HALF])
+        elif self.cut == "blend":
+            yield from self.hold(first, [slot for slot in slots if slot.t == 0])
+            between = [slot for slot in slots if slot.t != 0]
+            if between:
+                a, b = self.rgb(first), self.rgb(second)
+                mixed = (torch.lerp(a, b, float(slot.t)) for slot in between)
+                yield from self.download(first, between, mixed, kind="blended")
+        else:
+            yield from self.hold(first, slots)
+
+    def move(
+        self, first: Frame, second: Frame, slots: Sequence[Slot]
+    ) -> Iterator[tuple[Slot, Pending]]:
+        """From one frame to the next, by motion."""
+        times = self.engine.reachable([slot.t for slot in slots])
+        timed = list(zip(slots, times, strict=True))
+        yield from self.hold(first, [slot for slot, t in timed if t == 0])
+        between = [(slot, t) for slot, t in timed if 0 < t < 1]
+        if between:
+            a, b = self.rgb(first), self.rgb(second)
+            made = self.engine.between(a[None], b[None], [t for _, t in between])
+            yield from self.download(first, [slot for slot, _ in between], (m[0] for m in made))
+        yield from self.hold(second, [slot for slot, t in timed if t == 1])
+
+    def download(
+        self, first: Frame, slots: Sequence[Slot], pictures: Iterable[Tensor], kind: str = "made"
+    ) -> Iterator[tuple[Slot, Pending]]:
+        """A picture for each of `slots`, (3, H, W), as they are made."""
+        begun = self.transfer.begin()
+        for picture, slot in zip(pictures, slots, strict=True):
+            arriving = self.transfer.download(picture, self.color or first.color, begun)
+            yield slot, partial(self._made, first, slot, arriving, kind)
+            begun = self.transfer.begin()
 
     def hold(
         self, frame: Frame, slots: Sequence[Slot], *, kind: str = "held"
@@ -107,20 +165,6 @@ class FrameMaker:
         for slot in slots:
             what = "source" if slot.t == 0 else kind
             yield slot, partial(self._held, frame, converted, slot, what)
-
-    def make(
-        self, first: Frame, second: Frame, slots: Sequence[tuple[Slot, Fraction]]
-    ) -> Iterator[tuple[Slot, Pending]]:
-        """The frames between both, in `slots`, each as the engine makes it for its time."""
-        if not slots:
-            return
-        a, b = self.rgb(first), self.rgb(second)
-        pictures = self.engine.between(a[None], b[None], [t for _, t in slots])
-        begun = self.transfer.begin()
-        for picture, (slot, _) in zip(pictures, slots, strict=True):
-            download = self.transfer.download(picture[0], self.color or first.color, begun)
-            yield slot, partial(self._made, first, slot, download)
-            begun = self.transfer.begin()
 
     def rgb(self, frame: Frame) -> Tensor:
         """The frame on the engine's device; a pair's second one is kept for the next pair."""
@@ -148,8 +192,16 @@ class FrameMaker:
             return frame.at(*times)
         return frame.with_planes(converted.planes(), *times, color=self.color)
 
-    def _made(self, first: Frame, slot: Slot, download: Download, duration: Fraction) -> Frame:
-        planes = download.planes()
-        self.count["made"] += 1
-        self.seconds += download.seconds()
+    def _made(
+        self, first: Frame, slot: Slot, arriving: Download, kind: str, duration: Fraction
+    ) -> Frame:
+        planes = arriving.planes()
+        self.count[kind] += 1
+        if kind == "made":
+            self.seconds += arriving.seconds()
         return first.with_planes(planes, slot.pts_seconds, duration, color=self.color)
+
+
+def spread(slots: Sequence[Slot], start: Fraction, end: Fraction) -> list[Slot]:
+    """`slots` of several source frames, their `t` from `start` to `end`."""
+    return [replace(slot, t=(slot.pts_seconds - start) / (end - start)) for slot in slots]

@@ -1,8 +1,8 @@
 """Everything that is settled before the first frame: what is read, what is to come out, where."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,10 +11,13 @@ from vfimamba_cli.frame import Frame
 from vfimamba_cli.pipeline.options import PictureOptions, TimeOptions
 from vfimamba_cli.pipeline.plan import Plan
 from vfimamba_cli.video.containers import CONTAINERS
+from vfimamba_cli.video.cutlist import CutList, read_cuts
+from vfimamba_cli.video.cuts import Change, changes, known_changes
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.reader import VideoReader
-from vfimamba_cli.video.target import check_target
+from vfimamba_cli.video.repeats import Shown, held, singly
+from vfimamba_cli.video.target import check_new, check_target
 from vfimamba_cli.video.writer import VideoWriter
 
 
@@ -26,22 +29,49 @@ class Job:
         reader: open.
         plan: what is to come out.
         writer: knows how; nothing is written before it is entered.
+        pictures: how the source's are taken.
+        listed: the cuts, where they are known beforehand.
+        cuts: where there was one so far, in seconds after the first picture.
     """
 
     reader: VideoReader
     plan: Plan
     writer: VideoWriter
+    pictures: PictureOptions
+    listed: CutList | None
+    cuts: list[Fraction] = field(default_factory=list)
 
     @property
     def info(self) -> VideoInfo:
         """Of the source, or the part of it that is read."""
         return self.reader.info
 
-    def source_frames(self) -> Iterator[Frame]:
-        """The source's, at their times in the output."""
+    def look(self, frames: Iterable[Frame]) -> Iterator[Shown]:
+        """What the source shows, at its times in the output, and what happens in between."""
+        changing = self._on_clock(self._noted(self._changes(frames)))
+        limit = self.pictures.dedup
+        return held(changing, limit=limit) if limit else singly(changing)
+
+    def _changes(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Change]]:
+        if self.pictures.cut == "off":
+            listed = CutList(())
+        elif self.listed is None:
+            return changes(frames)
+        else:
+            listed = self.listed
+        return known_changes(frames, listed, beginning=self.reader.beginning_seconds)
+
+    def _noted(self, frames: Iterable[tuple[Frame, Change]]) -> Iterator[tuple[Frame, Change]]:
+        for index, (frame, change) in enumerate(frames):
+            if change == "cut" and index:
+                self.cuts.append(frame.pts_seconds - self.reader.beginning_seconds)
+            yield frame, change
+
+    def _on_clock(self, frames: Iterable[tuple[Frame, Change]]) -> Iterator[tuple[Frame, Change]]:
         time_map = self.plan.timing.time_map
-        for frame in self.reader.frames():
-            yield frame.at(time_map(frame.pts_seconds), frame.duration_seconds * time_map.scale)
+        for frame, change in frames:
+            duration = frame.duration_seconds * time_map.scale
+            yield frame.at(time_map(frame.pts_seconds), duration), change
 
 
 @contextmanager
@@ -69,11 +99,18 @@ def prepare(
                 f"The video is interlaced, every picture is two of different times: {source}",
                 hint="Pass --deinterlace to make whole pictures of them first",
             )
-        plan = Plan.of(reader.info, time)
+        plan = Plan.of(reader.info, time, dedup=bool(pictures.dedup))
         target = output or default_output(source, plan.timing.rate)
         check_target(target, source, overwrite=writing.overwrite)
-        writer = VideoWriter(target, info=reader.info, timing=plan.timing, options=writing)
-        yield Job(reader=reader, plan=plan, writer=writer)
+        if pictures.write_cuts is not None:
+            check_new(pictures.write_cuts, overwrite=writing.overwrite)
+        yield Job(
+            reader=reader,
+            plan=plan,
+            writer=VideoWriter(target, info=reader.info, timing=plan.timing, options=writing),
+            pictures=pictures,
+            listed=None if pictures.cuts is None else read_cuts(pictures.cuts),
+        )
 
 
 def default_output(source: Path, rate: Fraction) -> Path:

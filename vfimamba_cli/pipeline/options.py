@@ -9,6 +9,7 @@ from typing import Literal
 from vfimamba_cli.errors import OptionError
 from vfimamba_cli.video.timeline import Tail
 
+Cut = Literal["hold", "nearest", "blend", "off"]
 FlowScale = float | Literal["auto"]
 
 
@@ -17,8 +18,8 @@ class TimeOptions:
     """Which frames are made.
 
     Attributes:
-        factor: times as many frames; any ratio above 1. If neither this nor `fps`, as many as
-            `slowmo` asks for at the source's rate, or 2.
+        factor: times as many frames; any ratio above 1, or 1 where repeats are moved. If neither
+            this nor `fps`, as many as `slowmo` asks for at the source's rate, or 2.
         fps: frames per second of an exact constant rate instead.
         slowmo: times as long, sound and subtitles too.
         start_seconds, end_seconds: after the first picture: frames that appear from the one on
@@ -40,7 +41,7 @@ class TimeOptions:
                 hint="--factor multiplies the source's rate, --fps sets a constant one",
             )
         for name, value in (("factor", self.factor), ("slowmo", self.slowmo)):
-            if value is not None and value <= 1:
+            if value is not None and (value < 1 or (name, value) == ("slowmo", 1)):
                 raise OptionError(
                     f"The {name} must be more than 1, got {value}",
                     hint=f"Try --{name} 2; --fps takes a rate below the source's too",
@@ -63,10 +64,26 @@ class PictureOptions:
     """How pictures are taken.
 
     Attributes:
+        cut: what is shown between the last frame of a scene and the first of the next: `hold` the
+            one, `nearest` of both, `blend` from one to the other, `off` looks for no cuts.
+        cuts: a list of the cuts, instead of looking for them.
+        write_cuts: where to write such a list.
+        dedup: longest run of repeats, in frames, that is taken for a drawing that is held: what
+            moves then moves from drawing to drawing. 0 takes frames as they are.
         deinterlace: make whole pictures of those that consist of two fields.
     """
 
+    cut: Cut = "hold"
+    cuts: Path | None = None
+    write_cuts: Path | None = None
+    dedup: int = 0
     deinterlace: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dedup < 0 or self.dedup == 1:
+            raise OptionError(
+                f"A run of repeats has 2 frames or more, got {self.dedup}", hint="Try --dedup 6"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,20 +126,3 @@ def parse_rate(text: str, option: str) -> Fraction:
     decimals = len(text.strip().partition(".")[2])
     broadcast = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
     return broadcast if decimals >= 2 and round(broadcast, decimals) == rate else rate
-
-
-def parse_seconds(text: str, option: str) -> Fraction:
-    """`90`, `1:30` or `0:01:30.5`, exactly.
-
-    Raises:
-        OptionError: for anything else, naming the option.
-    """
-    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text.strip()):
-        raise OptionError(
-            f"{option} takes a time, not {text!r}",
-            hint=f"Like this: {option} 90, {option} 1:30 or {option} 0:01:30.5",
-        )
-    seconds = Fraction(0)
-    for part in text.strip().split(":"):
-        seconds = 60 * seconds + Fraction(part)
-    return seconds

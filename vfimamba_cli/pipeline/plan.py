@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Self
 
+from vfimamba_cli.errors import OptionError
 from vfimamba_cli.pipeline.options import TimeOptions
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.timeline import (
@@ -31,8 +32,17 @@ class Plan:
     timing: Timing
 
     @classmethod
-    def of(cls, info: VideoInfo, options: TimeOptions) -> Self:
-        """The plan for a video, or the part of it that `info` describes, by what was asked."""
+    def of(cls, info: VideoInfo, options: TimeOptions, *, dedup: bool = False) -> Self:
+        """The plan for a video, or the part of it that `info` describes, by what was asked.
+
+        Raises:
+            OptionError: if it would change nothing, except where repeats are moved (`dedup`).
+        """
+        if options.factor == 1 and not dedup:
+            raise OptionError(
+                "The factor must be more than 1, got 1",
+                hint="Try --factor 2; --factor 1 moves held drawings only, with --dedup 6",
+            )
         time_map = TimeMap(
             start_seconds=None if options.start_seconds is None else info.start_seconds,
             end_seconds=None if options.end_seconds is None else info.end_seconds,

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +13,9 @@ from vfimamba_cli.pipeline.frames import FrameMaker
 from vfimamba_cli.video.info import VideoInfo
 
 T = TypeVar("T")
+
+MOST_CUTS = 20
+"""Times of cuts that are printed; a list of cuts has all."""
 
 NOTABLE_WAIT = 0.05
 """Share of the time that the engine must be idle, and wait for another stage, for that stage to be
@@ -27,8 +30,9 @@ class Report:
         output: the file written; None where the frames were discarded.
         info: the source.
         rate: average frames per second of the result.
-        frames: how many of each kind were written: source, made, held (after a cut or the last
-            frame), static (between two identical frames).
+        cuts: where there was one, in seconds after the source's first picture.
+        frames: how many of each kind were written: source, made, held (before a cut or after the
+            last frame), blended (across a cut), static (between two identical frames).
         seconds: wall time of it all, without loading the model.
         engine_seconds: that the device computed the made frames for, whatever it waited between
             them.
@@ -44,6 +48,7 @@ class Report:
     seconds: float
     engine_seconds: float
     waits: dict[str, float]
+    cuts: tuple[Fraction, ...] = ()
 
     @property
     def made_rate(self) -> float:
@@ -71,7 +76,7 @@ class Report:
         source = self.frames["source"]
         kinds = ", ".join(
             f"{self.frames[kind]} {kind}"
-            for kind in ("made", "held", "static")
+            for kind in ("made", "held", "blended", "static")
             if self.frames[kind]
         )
         return (
@@ -81,6 +86,12 @@ class Report:
             f"of them {self.made_rate:.2f} made, which the engine alone makes at "
             f"{self.engine_rate:.2f}; limited by {self.limit}"
         )
+
+    def cut_times(self) -> str:
+        """One line on the cuts."""
+        times = [f"{float(time):.3f}" for time in self.cuts[:MOST_CUTS]]
+        more = f" and {len(self.cuts) - MOST_CUTS} more" * (len(self.cuts) > MOST_CUTS)
+        return f"cuts: {len(self.cuts)}" + (f", at {', '.join(times)} s{more}" if times else "")
 
 
 class Watch:
@@ -95,7 +106,13 @@ class Watch:
         self.last_made = time.perf_counter()
 
     def report(
-        self, maker: FrameMaker, info: VideoInfo, rate: Fraction, *, output: Path | None = None
+        self,
+        maker: FrameMaker,
+        info: VideoInfo,
+        rate: Fraction,
+        *,
+        output: Path | None = None,
+        cuts: Sequence[Fraction] = (),
     ) -> Report:
         """Of a run that is over now."""
         now = time.perf_counter()
@@ -108,6 +125,7 @@ class Watch:
             seconds=now - self.started,
             engine_seconds=maker.seconds,
             waits=self.waits,
+            cuts=tuple(cuts),
         )
 
     @contextmanager

@@ -45,6 +45,8 @@ class VideoReader:
     """
 
     info: VideoInfo
+    beginning_seconds: Fraction
+    """When the first picture of the whole video appears, whatever part of it is read."""
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class VideoReader:
             self.info = describe(
                 self._opened.container, self._opened.stream, first[1], self._part, self.path
             )
+            self.beginning_seconds = self.info.start_seconds
             self._pictures = self._choose_part(scan, chain((first,), pictures))
         except BaseException:
             self._opened.close()

@@ -10,6 +10,15 @@ from vfimamba_cli.errors import OutputError
 from vfimamba_cli.video.containers import container_for
 
 
+def check_new(path: Path, *, overwrite: bool) -> None:
+    """Raises OutputError if there is no folder for a file at `path`, or a file that is to stay."""
+    with refusal_is_an_output_error(path):
+        if not path.parent.is_dir():
+            raise OutputError(f"The folder does not exist: {path.parent}", hint="Create it first")
+        if path.exists() and not overwrite:
+            raise OutputError(f"The output exists already: {path}", hint="Pass --yes to replace it")
+
+
 def check_target(path: Path, source: Path, *, overwrite: bool) -> None:
     """See that `path` can become the output for `source`.
 

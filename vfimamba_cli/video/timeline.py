@@ -1,9 +1,12 @@
 """Which frame is shown when: pure arithmetic on fractions of a second."""
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor, lcm
 from typing import Literal, Protocol
+
+from vfimamba_cli.errors import OptionError
 
 HALF = Fraction(1, 2)
 
@@ -262,3 +265,20 @@ class ConstantRate:
     def _number_from(self, start: Fraction) -> int:
         """The first slot that belongs to a source frame that appears at `start`, or to a later."""
         return ceil((start - self._snap - self.source.first_seconds) * self.fps)
+
+
+def parse_seconds(text: str, option: str) -> Fraction:
+    """`90`, `1:30` or `0:01:30.5`, exactly.
+
+    Raises:
+        OptionError: for anything else, naming the option.
+    """
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text.strip()):
+        raise OptionError(
+            f"{option} takes a time, not {text!r}",
+            hint=f"Like this: {option} 90, {option} 1:30 or {option} 0:01:30.5",
+        )
+    seconds = Fraction(0)
+    for part in text.strip().split(":"):
+        seconds = 60 * seconds + Fraction(part)
+    return seconds
