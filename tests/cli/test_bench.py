@@ -67,7 +67,10 @@ def test_end_to_end_times_a_made_video_or_a_given_one_and_writes_nothing_else(tm
     assert what == "made frames per second, frame rate doubled, frames discarded"
     assert head.split()[:5] == ["model", "size", "dtype", "scan", "frames"]
     numbers = r"4 +[\d.]+/s +[\d.]+/s +[\d.]+ % +[\d.]+ % +[\d.]+ % +(engine|decode|encode)"
-    assert re.fullmatch(f"tiny +64x48 +float32 +cpu +{numbers}", row), row
+    memory = r"(\d+) -> (\d+) MiB"
+    match = re.fullmatch(f"tiny +64x48 +float32 +cpu +{numbers} +{memory}", row)
+    assert match, row
+    assert 50 < int(match[2]) <= int(match[3]) + 200
     written = json.loads(file.read_text())
     assert written["measured"] == "end to end"
     assert written["rows"][0]["frames"] == 4

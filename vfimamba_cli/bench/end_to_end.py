@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from vfimamba_cli.bench.footage import write_footage
+from vfimamba_cli.bench.machine import resident_bytes
 from vfimamba_cli.bench.report import align
 from vfimamba_cli.bench.speed import WARM_UP, Defaults, frame_seconds
 from vfimamba_cli.bench.texture import MovingTexture
@@ -44,6 +45,8 @@ class EndToEndRow:
         made_rate: made frames per second of wall time, from opening the decoded video on.
         decode_share, encode_share: of the wall time, that the engine waited for these.
         limit: the stage that the others wait for.
+        resident_bytes: memory of the process after a tenth of the frames, and at the end; None
+            where the system does not tell.
     """
 
     model: str
@@ -57,6 +60,7 @@ class EndToEndRow:
     decode_share: float
     encode_share: float
     limit: str
+    resident_bytes: tuple[int, int] | None
 
     def cells(self) -> tuple[str, ...]:
         """For the table."""
@@ -72,6 +76,7 @@ class EndToEndRow:
             f"{100 * self.decode_share:.1f} %",
             f"{100 * self.encode_share:.1f} %",
             self.limit,
+            memory(self.resident_bytes),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,9 +86,17 @@ class EndToEndRow:
 
 HEADS = (
     *("model", "size", "dtype", "scan", "frames", "alone", "in all", "share"),
-    *("decode waits", "encode waits", "limit"),
+    *("decode waits", "encode waits", "limit", "resident memory"),
 )
-WIDTHS = (11, 9, 8, 10, 6, 9, 9, 7, 12, 12, 6)
+WIDTHS = (11, 9, 8, 10, 6, 9, 9, 7, 12, 12, 6, 16)
+
+
+def memory(resident_bytes: tuple[int, int] | None) -> str:
+    """`512 -> 513 MiB`."""
+    if resident_bytes is None:
+        return "-"
+    early, late = (count / 2**20 for count in resident_bytes)
+    return f"{early:.0f} -> {late:.0f} MiB"
 
 
 def line(cells: Sequence[str], models: Sequence[str]) -> str:
@@ -149,8 +162,9 @@ def time_video(
 ) -> EndToEndRow:
     """Time one engine on one video, or its first `frames`; it is shown as `name`."""
     discard_frames(path, engine, limit=WARM_UP)
-    report = discard_frames(path, engine, limit=frames)
-    info = report.info
+    held: list[int | None] = []
+    report = discard_frames(path, engine, limit=frames, count=lambda: held.append(resident_bytes()))
+    info, early, late = report.info, held[len(held) // 10], held[-1]
     return EndToEndRow(
         model=name,
         dtype=str(engine.dtype).removeprefix("torch."),
@@ -163,6 +177,7 @@ def time_video(
         decode_share=share(report, "decode"),
         encode_share=share(report, "encode"),
         limit=report.limit,
+        resident_bytes=None if early is None or late is None else (early, late),
     )
 
 

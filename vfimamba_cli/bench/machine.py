@@ -13,6 +13,7 @@ from typing import Self
 
 import torch
 
+STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
 """Written to the above, Linux forgets the process's highest resident size so far."""
@@ -127,7 +128,14 @@ def peak_bytes(device: torch.device) -> int | None:
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    if not os.access(CLEAR_REFS, os.W_OK):
-        return None
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return 1024 * int(status["VmHWM"].split()[0])
+    return _status_bytes("VmHWM") if os.access(CLEAR_REFS, os.W_OK) else None
+
+
+def resident_bytes() -> int | None:
+    """Memory that the process holds now, its GPUs' apart; None where the system does not tell."""
+    return _status_bytes("VmRSS") if STATUS.exists() else None
+
+
+def _status_bytes(field: str) -> int:
+    status = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    return 1024 * int(status[field].split()[0])

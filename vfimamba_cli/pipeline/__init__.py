@@ -85,7 +85,12 @@ def interpolate_video(
 
 
 def discard_frames(
-    source: str | Path, engine: Interpolator, *, factor: int = 2, limit: int | None = None
+    source: str | Path,
+    engine: Interpolator,
+    *,
+    factor: int = 2,
+    limit: int | None = None,
+    count: Callable[[], object] = lambda: None,
 ) -> Report:
     """Make the frames that `interpolate_video` would write, and write none of them.
 
@@ -94,6 +99,7 @@ def discard_frames(
         engine: what makes them.
         factor: times as many frames.
         limit: read no more frames than these.
+        count: called after each frame.
 
     Raises:
         VfimambaError: as `interpolate_video` does for the source.
@@ -102,7 +108,7 @@ def discard_frames(
         plan = Plan.of(reader.info, TimeOptions(factor=factor))
         maker = FrameMaker(engine, plan.timeline)
         source_frames = islice(reader.frames(), limit)
-        watch = pump(source_frames, look_singly, maker, lambda _: None, lambda: None)
+        watch = pump(source_frames, look_singly, maker, lambda _: None, count)
         return watch.report(maker, reader.info, plan.timing.rate)
 
 
