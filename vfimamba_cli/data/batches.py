@@ -16,7 +16,6 @@ from torch import Tensor
 
 from vfimamba_cli.data.augment import Augmentation, to_device
 from vfimamba_cli.data.sampling import Draw, Shot, TripletSampler
-from vfimamba_cli.data.stored import StoredClip
 from vfimamba_cli.data.synthetic import Scene, SyntheticScenes
 from vfimamba_cli.data.triplet import TripletBatch
 from vfimamba_cli.errors import InputError
@@ -50,7 +49,7 @@ class Mixture:
     def is_stored(self) -> bool:
         """Whether samples must be read from files."""
         samplers = (s for s in self.sources if isinstance(s, TripletSampler))
-        return any(isinstance(clip, StoredClip) for s in samplers for clip in s.clips)
+        return any(clip.is_stored for s in samplers for clip in s.clips)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +210,7 @@ class TripletBatches:
 
 def read_square(clip: Shot, draw: Draw) -> Tensor | None:
     """(P, 3, side, side) uint8 from files, on the host; None where the clip lies in memory."""
-    if not isinstance(clip, StoredClip):
+    if not clip.is_stored:
         return None
     return clip.square(draw.frames, draw.top, draw.left, draw.side)
 

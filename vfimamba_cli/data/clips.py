@@ -46,6 +46,7 @@ class Clip:
     frames: Tensor
     thumbnails: NDArray[np.int16]
     speed: float
+    is_stored = False
 
     @property
     def length(self) -> int:
@@ -58,6 +59,11 @@ class Clip:
         height, width = self.frames.shape[-2:]
         return height, width
 
+    @property
+    def nbytes(self) -> int:
+        """Of all frames."""
+        return self.frames.nbytes
+
     def square(self, frames: Sequence[int], top: int, left: int, side: int) -> Tensor:
         """(len(frames), 3, side, side) uint8, where the frames are kept."""
         ys, xs = slice(top, top + side), slice(left, left + side)
@@ -65,12 +71,19 @@ class Clip:
 
     def change(self, first: int, second: int, top: int, left: int, side: int) -> float:
         """Mean absolute difference of two frames in a square of `side` pixels, in 8-bit levels."""
-        ys, xs = (
-            slice(start // THUMBNAIL_SCALE, (start + side) // THUMBNAIL_SCALE)
-            for start in (top, left)
-        )
-        difference = self.thumbnails[second, ys, xs] - self.thumbnails[first, ys, xs]
-        return float(np.abs(difference).mean()) if difference.size else 0.0
+        return change_within(self.thumbnails, first, second, (top, left, side))
+
+
+def change_within(
+    thumbnails: NDArray[np.int16], first: int, second: int, square: tuple[int, int, int]
+) -> float:
+    """See `Clip.change`; `square` is top, left and side."""
+    top, left, side = square
+    ys, xs = (
+        slice(start // THUMBNAIL_SCALE, (start + side) // THUMBNAIL_SCALE) for start in (top, left)
+    )
+    difference = thumbnails[second, ys, xs] - thumbnails[first, ys, xs]
+    return float(np.abs(difference).mean()) if difference.size else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +103,12 @@ class Footage:
     @property
     def nbytes(self) -> int:
         """Of all frames."""
-        return sum(clip.frames.nbytes for clip in self.clips)
+        return sum(clip.nbytes for clip in self.clips)
 
     @property
     def frame_count(self) -> int:
         """Of all clips together."""
-        return sum(len(clip.frames) for clip in self.clips)
+        return sum(clip.length for clip in self.clips)
 
 
 def load_clips(folder: Path, *, device: torch.device) -> Footage:

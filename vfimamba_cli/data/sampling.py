@@ -23,8 +23,16 @@ class Shot(Protocol):
         """For messages."""
 
     @property
+    def is_stored(self) -> bool:
+        """Whether its frames must be read from files."""
+
+    @property
     def length(self) -> int:
         """In frames."""
+
+    @property
+    def nbytes(self) -> int:
+        """Of all frames, decoded."""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -36,12 +36,16 @@ def split_shots(pixels: Pixels) -> list[Pixels]:
 
 
 def green_frames(pixels: Pixels) -> Iterator[Frame]:
-    """The pictures as `video.cuts` looks at them, one a second."""
-    for number, picture in enumerate(pixels):
-        red, green, blue = np.moveaxis(picture, -1, 0)
-        yield Frame(
-            planes=(green, red, blue),
-            pts_seconds=Fraction(number),
-            duration_seconds=Fraction(1),
-            color=AS_LUMA,
-        )
+    """The pictures as `video.cuts` looks at them."""
+    return (green_frame(picture) for picture in pixels)
+
+
+def green_frame(picture: Pixels) -> Frame:
+    """(H, W, 3); its time is of no interest there."""
+    red, green, blue = np.moveaxis(picture, -1, 0)
+    return Frame(
+        planes=(green, red, blue),
+        pts_seconds=Fraction(0),
+        duration_seconds=Fraction(1),
+        color=AS_LUMA,
+    )

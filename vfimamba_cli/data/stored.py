@@ -52,6 +52,7 @@ class StoredClip:
     length: int
     size: tuple[int, int]
     speed = 0.0
+    is_stored = True
 
     @property
     def nbytes(self) -> int:

@@ -135,7 +135,12 @@ def make_trainer(
     network = make_network(session, recipe, device)
     logbook = Logbook(folder.metrics if processes.is_first else None, announce)
     material = open_material(
-        recipe, data=session.data, photos=session.photos, device=device, announce=logbook.say
+        recipe,
+        data=session.data,
+        photos=session.photos,
+        device=device,
+        announce=logbook.say,
+        processes=processes.count,
     )
     batches = TripletBatches(
         material.mixtures(recipe),

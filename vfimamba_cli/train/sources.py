@@ -10,13 +10,16 @@ import torch
 from vfimamba_cli.data.batches import Mixture
 from vfimamba_cli.data.clips import (
     PHOTO_SUFFIXES,
+    RESIDENT_SHARE,
     VIDEO_SUFFIXES,
     Clip,
     Footage,
     find_files,
+    host_bytes,
     load_clips,
     load_photos,
 )
+from vfimamba_cli.data.indexed import IndexedClip, try_index
 from vfimamba_cli.data.sampling import Shot, TripletRules, TripletSampler
 from vfimamba_cli.data.stored import StoredClip, find_vimeo90k, find_x_train, hold, in_threads
 from vfimamba_cli.data.synthetic import SyntheticRules, SyntheticScenes
@@ -29,6 +32,8 @@ EXPECTED = """The strategies take either of:
   DIR/x-train/002/occ008.320/0000.png ...         https://github.com/JihyongOh/XVFI (X4K1000FPS)
 or any videos right in DIR, which then stand in for both
 """
+
+AS_DRAWN = "read as they are drawn"
 
 NAMED = 10
 """Of what is skipped in a published set; the rest is counted."""
@@ -84,9 +89,18 @@ class Material:
 
 
 def open_material(
-    recipe: Recipe, *, data: Path, photos: Path | None, device: torch.device, announce: Announce
+    recipe: Recipe,
+    *,
+    data: Path,
+    photos: Path | None,
+    device: torch.device,
+    announce: Announce,
+    processes: int = 1,
 ) -> Material:
     """Find, and where they fit into memory decode, what `recipe` draws from; say what was found.
+
+    Args:
+        processes: that share the memory of the host.
 
     Raises:
         InputError: something it needs is not there; says where to get it.
@@ -96,21 +110,20 @@ def open_material(
     shots: dict[Dataset, Sequence[Shot]] = {
         name: announce_set(name, clips, device, announce) for name, clips in published.items()
     }
-    frames: tuple[Clip, ...] = ()
     if "clips" in recipe.datasets:
-        footage = load_clips(check_folder(recipe, data), device=device)
-        announce_footage("clips", data, footage, announce)
-        shots["clips"] = frames = footage.clips
+        folder = check_folder(recipe, data)
+        shots["clips"] = open_clips(folder, device, processes, announce)
     pictures: tuple[Clip, ...] = ()
     if "synthetic" in recipe.datasets:
         if photos:
             found = load_photos(photos, device=device)
             announce_footage("photographs", photos, found, announce)
             pictures = found.clips
-        pictures += frames
+        pictures += tuple(shot for shot in shots.get("clips", ()) if isinstance(shot, Clip))
         if not pictures:
             raise OptionError(
-                "There is nothing to move as layers", hint="Name a folder of pictures with --photos"
+                "There is nothing in memory to move as layers",
+                hint="Name a folder of pictures with --photos",
             )
     return Material(shots, pictures)
 
@@ -171,14 +184,51 @@ def announce_set(
             f"None of the {len(clips)} clips of {name} can be read",
             hint="The set seems to be damaged or not complete",
         )
-    stored = any(isinstance(clip, StoredClip) for clip in held)
-    where = "read as they are drawn" if stored else f"in the memory of {device}"
+    where = AS_DRAWN if held[0].is_stored else f"in the memory of {device}"
     announce(
         f"{name}: {len(held)} clips, {sum(clip.length for clip in held)} frames, "
         f"{sum(clip.nbytes for clip in clips) / 1e9:.2f} GB decoded, {where}, "
         f"{len(skipped)} skipped"
     )
     return held
+
+
+def open_clips(
+    folder: Path, device: torch.device, processes: int, announce: Announce
+) -> tuple[Shot, ...]:
+    """The videos of `folder`, decoded if they fit well into memory, else only looked through.
+
+    Raises:
+        InputError: there are none, or none that can be used.
+    """
+    paths = find_files(folder, VIDEO_SUFFIXES, "video")
+    needed = sum(in_threads(decoded_bytes, paths))
+    if needed <= RESIDENT_SHARE * host_bytes() / processes:
+        footage = load_clips(folder, device=device)
+        announce_footage("clips", folder, footage, announce)
+        return footage.clips
+    announce(
+        f"clips: {needed / 1e9:.1f} GB decoded, too much to keep: looking through "
+        f"{len(paths)} videos once"
+    )
+    clips: list[IndexedClip] = []
+    skipped = []
+    for found in in_threads(try_index, paths):
+        if isinstance(found, str):
+            announce(f"skipped: {found}")
+            skipped.append(found)
+        else:
+            clips += found
+    if not clips:
+        raise InputError(
+            f"None of the {len(paths)} videos can be used: {folder}\n{skipped[0]}",
+            hint="Put videos there that play elsewhere",
+        )
+    frames = sum(clip.length for clip in clips)
+    announce(
+        f"clips: {len(clips)} of {folder}, {frames} frames, {AS_DRAWN}, {len(skipped)} skipped"
+    )
+    return tuple(clips)
 
 
 def announce_footage(kind: str, path: Path, footage: Footage, announce: Announce) -> None:
