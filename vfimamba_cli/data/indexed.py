@@ -4,6 +4,7 @@ T frames, H x W pixels, h x w thumbnail pixels.
 """
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,12 +83,14 @@ class Look:
     size: tuple[int, int] = (0, 0)
     shots: list[list[tuple[int, Tensor]]] = field(default_factory=list)
 
-    def frames(self, latest: list[tuple[int, Tensor]]) -> Iterator[Frame]:
-        """The pictures as `video.cuts` looks at them; `latest` is the one just given."""
+    def frames(self, given: deque[tuple[int, Tensor]]) -> Iterator[Frame]:
+        """The pictures as `video.cuts` looks at them, which may look ahead; `given` takes what
+        is kept of each.
+        """
         for time, picture in timed_pictures(self.path):
             self.check_size(picture)
             planes = torch.from_numpy(picture).permute(2, 0, 1)[None]
-            latest[:] = [(time, make_thumbnails(planes))]
+            given.append((time, make_thumbnails(planes)))
             yield green_frame(picture)
 
     def check_size(self, picture: Pixels) -> None:
@@ -97,18 +100,19 @@ class Look:
             raise InputError(
                 f"Smaller than {SMALLEST_SIDE} pixels: {width} x {height}: {self.path}"
             )
-        if self.shots and self.size != (height, width):
+        if self.size not in ((0, 0), (height, width)):
             raise InputError(f"The picture size changes inside the clip: {self.path}")
         self.size = height, width
 
     def finish(self) -> list[IndexedClip]:
         """Look at all of it; cuts and repeated frames are as in `split_shots`."""
-        latest: list[tuple[int, Tensor]] = []
-        for _, change in changes(self.frames(latest)):
+        given: deque[tuple[int, Tensor]] = deque()
+        for _, change in changes(self.frames(given)):
+            kept = given.popleft()
             if change == "cut":
                 self.shots.append([])
             if change != "none":
-                self.shots[-1] += latest
+                self.shots[-1].append(kept)
         if not self.shots:
             raise InputError(f"No picture in the video stream: {self.path}")
         return [self.clip(number) for number in range(len(self.shots))]
