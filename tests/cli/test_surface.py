@@ -13,7 +13,7 @@ import vfimamba_cli
 from vfimamba_cli.cli.app import app, main
 
 OPTIONS = {
-    "interpolate": "output factor fps slowmo start end tail cut cuts write-cuts dedup "
+    "interpolate": "output factor fps slowmo start end tail cut cuts write-cuts dedup mask "
     "deinterlace model device scan "
     "flow-scale tile codec crf preset encoder-opt audio strict dry-run yes",
     "info": "",

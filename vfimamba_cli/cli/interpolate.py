@@ -70,6 +70,10 @@ def interpolate(
         int,
         typer.Option(min=0, help="Move drawings that are held for up to so many frames: 6"),
     ] = 0,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="Picture, white where frames stay as in IN: logos, hard subtitles"),
+    ] = None,
     deinterlace: Annotated[
         bool, typer.Option("--deinterlace", help="Make whole pictures of interlaced ones")
     ] = False,
@@ -146,6 +150,7 @@ def interpolate(
             cuts=cuts,
             write_cuts=write_cuts,
             dedup=dedup,
+            mask=mask,
             deinterlace=deinterlace,
         )
         writing = WriteOptions(

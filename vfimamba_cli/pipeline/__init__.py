@@ -69,7 +69,9 @@ def interpolate_video(
             announce=announce,
         )
         timing = job.plan.timing
-        maker = FrameMaker(interpolator, job.plan.timeline, job.writer.color, cut=pictures.cut)
+        maker = FrameMaker(
+            interpolator, job.plan.timeline, job.writer.color, cut=pictures.cut, mask=job.mask
+        )
         with job.writer as writer:
             for line in chain(choices(interpolator, job.info), (encoding(writer),), writer.notes):
                 announce(line)

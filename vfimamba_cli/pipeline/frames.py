@@ -12,8 +12,9 @@ from torch import Tensor
 
 from vfimamba_cli.engine.interpolator import Interpolator
 from vfimamba_cli.engine.transfer import Download, choose_transfer
-from vfimamba_cli.frame import ColorSpec, Frame
+from vfimamba_cli.frame import ColorSpec, Frame, Planes
 from vfimamba_cli.pipeline.options import Cut
+from vfimamba_cli.video.overlay import Mask, find_bars
 from vfimamba_cli.video.repeats import Shown
 from vfimamba_cli.video.timeline import Slot, Timeline
 
@@ -21,6 +22,9 @@ HALF = Fraction(1, 2)
 
 Pending = Callable[[Fraction], Frame]
 """Gives a frame that lasts so many seconds, and waits for it if need be."""
+
+Keep = Callable[[Planes], None]
+"""Puts something into the planes of a made frame."""
 
 
 class FrameMaker:
@@ -32,6 +36,7 @@ class FrameMaker:
         color: that frames are to have if not the source's; all of them are converted then, the
             source's too, by one and the same way, so that they agree.
         cut: what is shown between two scenes.
+        mask: where made frames are to be as the source frame before them. Black bars are anyway.
 
     Attributes:
         count: frames given out so far, by kind.
@@ -45,11 +50,13 @@ class FrameMaker:
         color: ColorSpec | None = None,
         *,
         cut: Cut = "hold",
+        mask: Mask | None = None,
     ) -> None:
         self.engine = engine
         self.timeline = timeline
         self.color = color
         self.cut = cut
+        self.mask = mask
         self.transfer = choose_transfer(engine.device)
         self.count: Counter[str] = Counter()
         self.seconds = 0.0
@@ -127,7 +134,7 @@ class FrameMaker:
             if between:
                 a, b = self.rgb(first), self.rgb(second)
                 mixed = (torch.lerp(a, b, float(slot.t)) for slot in between)
-                yield from self.download(first, between, mixed, kind="blended")
+                yield from self.download(first, second, between, mixed, kind="blended")
         else:
             yield from self.hold(first, slots)
 
@@ -142,18 +149,39 @@ class FrameMaker:
         if between:
             a, b = self.rgb(first), self.rgb(second)
             made = self.engine.between(a[None], b[None], [t for _, t in between])
-            yield from self.download(first, [slot for slot, _ in between], (m[0] for m in made))
+            given = [slot for slot, _ in between]
+            yield from self.download(first, second, given, (picture[0] for picture in made))
         yield from self.hold(second, [slot for slot, t in timed if t == 1])
 
     def download(
-        self, first: Frame, slots: Sequence[Slot], pictures: Iterable[Tensor], kind: str = "made"
+        self,
+        first: Frame,
+        second: Frame,
+        slots: Sequence[Slot],
+        pictures: Iterable[Tensor],
+        kind: str = "made",
     ) -> Iterator[tuple[Slot, Pending]]:
         """A picture for each of `slots`, (3, H, W), as they are made."""
+        keep = self.keep(first, second)
         begun = self.transfer.begin()
         for picture, slot in zip(pictures, slots, strict=True):
             arriving = self.transfer.download(picture, self.color or first.color, begun)
-            yield slot, partial(self._made, first, slot, arriving, kind)
+            yield slot, partial(self._made, first, slot, arriving, kind, keep)
             begun = self.transfer.begin()
+
+    def keep(self, first: Frame, second: Frame) -> Keep:
+        """Puts what is to stay as in `first` into planes made for the time until `second`."""
+        layers = [layer for layer in (find_bars(first, second), self.mask) if layer is not None]
+        if not layers:
+            return lambda _: None
+        converted = self.convert(first)
+
+        def keep(planes: Planes) -> None:
+            source = first.planes if converted is None else converted.planes()
+            for layer in layers:
+                layer.keep(planes, source)
+
+        return keep
 
     def hold(
         self, frame: Frame, slots: Sequence[Slot], *, kind: str = "held"
@@ -193,9 +221,16 @@ class FrameMaker:
         return frame.with_planes(converted.planes(), *times, color=self.color)
 
     def _made(
-        self, first: Frame, slot: Slot, arriving: Download, kind: str, duration: Fraction
+        self,
+        first: Frame,
+        slot: Slot,
+        arriving: Download,
+        kind: str,
+        keep: Keep,
+        duration: Fraction,
     ) -> Frame:
         planes = arriving.planes()
+        keep(planes)
         self.count[kind] += 1
         if kind == "made":
             self.seconds += arriving.seconds()

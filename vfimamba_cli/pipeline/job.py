@@ -15,6 +15,7 @@ from vfimamba_cli.video.cutlist import CutList, read_cuts
 from vfimamba_cli.video.cuts import Change, changes, known_changes
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.options import WriteOptions
+from vfimamba_cli.video.overlay import Mask
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.repeats import Shown, held, singly
 from vfimamba_cli.video.target import check_new, check_target
@@ -31,6 +32,7 @@ class Job:
         writer: knows how; nothing is written before it is entered.
         pictures: how the source's are taken.
         listed: the cuts, where they are known beforehand.
+        mask: where made frames are as the source's.
         cuts: where there was one so far, in seconds after the first picture.
     """
 
@@ -39,6 +41,7 @@ class Job:
     writer: VideoWriter
     pictures: PictureOptions
     listed: CutList | None
+    mask: Mask | None
     cuts: list[Fraction] = field(default_factory=list)
 
     @property
@@ -110,6 +113,9 @@ def prepare(
             writer=VideoWriter(target, info=reader.info, timing=plan.timing, options=writing),
             pictures=pictures,
             listed=None if pictures.cuts is None else read_cuts(pictures.cuts),
+            mask=None
+            if pictures.mask is None
+            else Mask.read(pictures.mask, height=reader.info.height, width=reader.info.width),
         )
 
 

@@ -70,6 +70,8 @@ class PictureOptions:
         write_cuts: where to write such a list.
         dedup: longest run of repeats, in frames, that is taken for a drawing that is held: what
             moves then moves from drawing to drawing. 0 takes frames as they are.
+        mask: a picture of the video's size: where it is white, made frames are as the source frame
+            before them, so that logos and subtitles in the picture stay in place.
         deinterlace: make whole pictures of those that consist of two fields.
     """
 
@@ -77,6 +79,7 @@ class PictureOptions:
     cuts: Path | None = None
     write_cuts: Path | None = None
     dedup: int = 0
+    mask: Path | None = None
     deinterlace: bool = False
 
     def __post_init__(self) -> None:
