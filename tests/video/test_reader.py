@@ -1,3 +1,4 @@
+import gc
 import struct
 import zlib
 from errno import EACCES
@@ -395,5 +396,7 @@ def test_a_color_profile_that_cannot_be_carried_over_is_named(tmp_path):
     framed = struct.pack(">I", len(profile)) + chunk + struct.pack(">I", zlib.crc32(chunk))
     after_header = 8 + 4 + 4 + 13 + 4
     (tmp_path / "picture.png").write_bytes(png[:after_header] + framed + png[after_header:])
-    info, _ = read(tmp_path / "picture.png")
+    for _ in range(30):  # the library would free some memory of theirs twice
+        info, _ = read(tmp_path / "picture.png")
+        gc.collect()
     assert info.side_data == ("ICC color profile",)

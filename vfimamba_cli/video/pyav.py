@@ -1,5 +1,6 @@
 """Where PyAV 18 and 19 differ: what both give, in one shape."""
 
+import ctypes
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -82,6 +83,10 @@ def side_data(picture: VideoFrame) -> Mapping[SideDataType, SideData] | None:
     one thing is of a type newer than the version, at which 18 gives up on all of them.
     """
     try:
-        return cast(Mapping[SideDataType, SideData], picture.side_data)
+        data = cast(Mapping[SideDataType, SideData], picture.side_data)
     except ValueError:
         return None
+    if SideDataType.ICC_PROFILE in data:
+        # Both versions free the name of a PNG's profile twice, with the picture and with these.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(data))
+    return data
