@@ -29,7 +29,7 @@ from vfimamba_cli.train.numbers import Numbers, TrainingError
 from vfimamba_cli.train.optimizer import make_optimizer
 from vfimamba_cli.train.precision import choose_precision
 from vfimamba_cli.train.recipe import Phase, Recipe, Source
-from vfimamba_cli.train.run_folder import COPIES, RunFolder, RunState
+from vfimamba_cli.train.run_folder import COPIES, RunFolder, RunState, differences
 from vfimamba_cli.train.sources import Material
 from vfimamba_cli.train.trainer import Trainer
 from vfimamba_cli.train.validation import Findings, load_validation, prepare, validate
@@ -426,6 +426,15 @@ def test_a_run_is_resumed_only_with_its_own_options(tmp_path):
     trainer.run(stop_after(trainer, 1))
     with pytest.raises(OptionError, match="seed was 0, now 5"):
         trainer_in(tmp_path, recipe_of(seed=5)).resume()
+
+
+def test_what_differs_between_two_runs_is_named_and_the_rest_counted():
+    before = {"lr": 1.0, "phases": [{"rules": {"crop": 32, "size": None}}]}
+    now = {"lr": 1.0, "phases": [{"rules": {"crop": 64, "size": [3, 4]}}]}
+    assert "phases.0.rules.crop was 32, now 64" in differences(before, now)
+    assert differences(before, before) == ""
+    many = differences({f"{i}": 0 for i in range(9)}, {f"{i}": 1 for i in range(9)})
+    assert many.endswith("4 was 0, now 1; 4 more")
 
 
 @pytest.mark.parametrize("keep", [0, 100, 0.5])

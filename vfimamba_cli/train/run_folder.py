@@ -4,7 +4,7 @@ import io
 import json
 import pickle
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from vfimamba_cli.video.still import encode_png
 
 KEPT = 3
 """Averages of earlier steps that stay."""
+
+NAMED = 5
+"""Differences of two runs; the rest is counted."""
 
 COPIES = 11 + KEPT
 """Of the weights, in fp32, that a run's folder holds at most: weights, average, best and kept
@@ -218,9 +221,22 @@ class RunFolder:
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Each entry that is not the same in both, with both values; empty where all are."""
-    return "; ".join(
-        f"{name} was {before.get(name)}, now {now.get(name)}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    )
+    """The first entries that are not the same in both, with both values; empty where all are."""
+    old, new = dict(flatten(before)), dict(flatten(now))
+    found = [
+        f"{name} was {old.get(name)}, now {new.get(name)}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    more = [f"{len(found) - NAMED} more"] if len(found) > NAMED else []
+    return "; ".join(found[:NAMED] + more)
+
+
+def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Each single value of nested dictionaries and lists, by its path."""
+    if not isinstance(value, dict | list):
+        yield name, value
+        return
+    entries = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in entries:
+        yield from flatten(inner, f"{name}.{key}" if name else str(key))
