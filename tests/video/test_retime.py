@@ -32,13 +32,18 @@ def rich(tmp_path_factory):
 def write(source, target, time_map, **options):
     """Every frame of `source` that is kept, at its time in the output."""
     with VideoReader(source) as reader:
-        timing = replace(unchanged(reader.info), time_map=time_map)
+        frames = [frame for frame in reader.frames() if time_map.keeps(frame.pts_seconds)]
+        timing = replace(
+            unchanged(reader.info),
+            time_map=time_map,
+            frame_count=len(frames),
+            duration_seconds=sum(frame.duration_seconds for frame in frames) * time_map.scale,
+        )
         writing = WriteOptions(preset="ultrafast", **options)
         with VideoWriter(target, info=reader.info, timing=timing, options=writing) as writer:
-            for frame in reader.frames():
-                if time_map.keeps(frame.pts_seconds):
-                    duration = frame.duration_seconds * time_map.scale
-                    writer.write(frame.at(time_map(frame.pts_seconds), duration))
+            for frame in frames:
+                duration = frame.duration_seconds * time_map.scale
+                writer.write(frame.at(time_map(frame.pts_seconds), duration))
     return writer
 
 
