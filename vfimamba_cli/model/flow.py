@@ -27,10 +27,36 @@ def warp_both(
     return first, second
 
 
-def merge(frames: Tensor, motion: Motion, *, kernels: bool = False) -> Tensor:
-    """Both warped frames, weighed by the mask: (F, B, 3, H, W) -> (B, 3, H, W)."""
-    first, second = warp_both(frames, motion.flow, kernels=kernels)
-    return torch.lerp(second, first, torch.sigmoid(motion.mask))
+class Step:
+    """A motion on the way to the last, and both frames as it brings them.
+
+    They are warped when first asked for, and kept: the next step and the loss both see them.
+
+    Attributes:
+        motion: of the size of the frames.
+    """
+
+    def __init__(self, frames: Tensor, motion: Motion, *, kernels: bool) -> None:
+        self.frames, self.motion, self.kernels = frames, motion, kernels
+        self._warped: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def warped(self) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) each."""
+        if self._warped is None:
+            self._warped = warp_both(self.frames, self.motion.flow, kernels=self.kernels)
+        return self._warped
+
+    @property
+    def merged(self) -> Tensor:
+        """The warped frames, weighed by the mask, (B, 3, H, W)."""
+        first, second = self.warped
+        return torch.lerp(second, first, torch.sigmoid(self.motion.mask))
+
+    @property
+    def planes(self) -> tuple[Tensor, ...]:
+        """Both frames, both warped, mask logit: what the next step sees beside the flow."""
+        return self.frames[0], self.frames[1], *self.warped, self.motion.mask
 
 
 def step(motion: Motion | None, change: Tensor) -> Motion:

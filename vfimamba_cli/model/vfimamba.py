@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vfimamba_cli.model.backbone import Backbone
 from vfimamba_cli.model.config import ModelConfig
-from vfimamba_cli.model.flow import LocalBlock, MotionHead, merge, step, warp_both
+from vfimamba_cli.model.flow import LocalBlock, MotionHead, Step, step, warp_both
 from vfimamba_cli.model.interface import (
     Features,
     InterpolationModel,
@@ -133,36 +133,38 @@ class VFIMamba(nn.Module):
 
     def estimate_motion(self, frames: Tensor, features: Features, t: Tensor) -> Motion:
         """Motion from the deep features of `frames`, at times `t` (B,)."""
-        return self.head_steps(frames, features, t)[-1]
+        return self.head_steps(frames, features, t)[-1].motion
 
     def refine_motion(self, frames: Tensor, motion: Motion) -> Motion:
         """Motion sharpened from the pictures, which need not be of the size it was found at."""
-        return [motion, *self.local_steps(frames, motion)][-1]
+        first = self.step(frames, motion)
+        return [first, *self.local_steps(first)][-1].motion
 
-    def head_steps(self, frames: Tensor, features: Features, t: Tensor) -> list[Motion]:
-        """Motion after each head, coarse to fine."""
+    def step(self, frames: Tensor, motion: Motion) -> Step:
+        """One on the way to the last motion."""
+        return Step(frames, motion, kernels=self.kernels)
+
+    def head_steps(self, frames: Tensor, features: Features, t: Tensor) -> list[Step]:
+        """What each head makes, coarse to fine."""
         first, second = frames
         time = t.to(first).view(-1, 1, 1, 1).expand(-1, 1, *first.shape[-2:])
         planes = torch.cat((first, second, time), dim=1)
-        motions = [step(None, self.heads[0](features[4], planes, None))]
-        before = motions[0]
-        planes = torch.cat((*self.planes(frames, before), time), dim=1)
-        motions.append(step(before, self.heads[1](features[3], planes, before.flow)))
-        return motions
+        coarse = self.step(frames, step(None, self.heads[0](features[4], planes, None)))
+        planes = torch.cat((*coarse.planes, time), dim=1)
+        flow = coarse.motion.flow
+        return [
+            coarse,
+            self.step(frames, step(coarse.motion, self.heads[1](features[3], planes, flow))),
+        ]
 
-    def local_steps(self, frames: Tensor, motion: Motion) -> list[Motion]:
-        """Motion after each local block, coarse to fine."""
-        motions = []
+    def local_steps(self, before: Step) -> list[Step]:
+        """What each local block makes of the step before it, coarse to fine."""
+        steps = [before]
         for block in self.local_blocks:
-            planes = torch.cat(self.planes(frames, motion), dim=1)
-            motion = step(motion, block(planes, motion.flow))
-            motions.append(motion)
-        return motions
-
-    def planes(self, frames: Tensor, motion: Motion) -> tuple[Tensor, ...]:
-        """Both frames, both warped, mask logit: what heads and blocks see beside the flow."""
-        warped = warp_both(frames, motion.flow, kernels=self.kernels)
-        return frames[0], frames[1], *warped, motion.mask
+            motion = steps[-1].motion
+            planes = torch.cat(steps[-1].planes, dim=1)
+            steps.append(self.step(before.frames, step(motion, block(planes, motion.flow))))
+        return steps[1:]
 
     def synthesize(
         self, frames: Tensor, features: Features, motion: Motion, region: Region | None = None
@@ -178,20 +180,41 @@ class VFIMamba(nn.Module):
                 `synthesis_halo` of its inner edges the result is not that of the whole.
         """
         part = region or Region(0, 0, *frames.shape[-2:])
-        whole_flow, mask = part.of(motion.flow), part.of(motion.mask)
-        flow, warped = whole_flow, []
+        cut = Motion(part.of(motion.flow), part.of(motion.mask))
+        corner = {"top": part.top, "left": part.left}
+        pictures = warp_both(frames, cut.flow, **corner, kernels=self.kernels)
+        return self.compose(part.of(frames), pictures, features, cut, **corner)
+
+    def compose(
+        self,
+        frames: Tensor,
+        warped: tuple[Tensor, Tensor],
+        features: Features,
+        motion: Motion,
+        *,
+        top: int = 0,
+        left: int = 0,
+    ) -> Tensor:
+        """`synthesize` of a part of the frames, both warped already, by that part's motion.
+
+        Args:
+            frames, warped, motion: of the part.
+            features: of the whole frames.
+            top, left: where in them it begins.
+        """
+        flow, levels = motion.flow, []
         for i, level in enumerate(features):
             flow = flow if i == 0 else resize_flow(flow, 0.5)
-            top, left = part.top >> i, part.left >> i
-            warped.append(warp_pair(level, flow, top=top, left=left, kernels=self.kernels))
-        warped_first, warped_second = warp_both(
-            frames, whole_flow, top=part.top, left=part.left, kernels=self.kernels
+            corner = {"top": top >> i, "left": left >> i}
+            levels.append(warp_pair(level, flow, **corner, kernels=self.kernels))
+        first, second = warped
+        planes = torch.cat((*frames, first, second, motion.mask, motion.flow), dim=1)
+        residual = self.unet(planes, levels)
+        merged = torch.lerp(second, first, torch.sigmoid(motion.mask))
+        low, high = (
+            torch.minimum(first, second).clamp(max=0),
+            torch.maximum(first, second).clamp(min=1),
         )
-        pictures = (*part.of(frames), warped_first, warped_second)
-        residual = self.unet(torch.cat((*pictures, mask, whole_flow), dim=1), warped)
-        merged = torch.lerp(warped_second, warped_first, torch.sigmoid(mask))
-        low = torch.minimum(warped_first, warped_second).clamp(max=0)
-        high = torch.maximum(warped_first, warped_second).clamp(min=1)
         return (merged.float() + residual).clamp(low, high)
 
     def forward(self, frames: Tensor, t: Tensor) -> Prediction:
@@ -202,11 +225,11 @@ class VFIMamba(nn.Module):
             t: (B,), in (0, 1).
         """
         features = self.encode(frames)
-        motions = self.head_steps(frames, features, t)
-        motions += self.local_steps(frames, motions[-1])
-        picture = self.synthesize(frames, features, motions[-1])
-        merges = tuple(merge(frames, motion, kernels=self.kernels) for motion in motions)
-        return Prediction(picture, merges)
+        steps = self.head_steps(frames, features, t)
+        steps += self.local_steps(steps[-1])
+        last = steps[-1]
+        picture = self.compose(frames, last.warped, features, last.motion)
+        return Prediction(picture, tuple(step.merged for step in steps))
 
 
 def initialize(network: VFIMamba) -> None:
