@@ -323,10 +323,13 @@ def test_a_line_that_was_cut_off_is_measured_again(triplets, tmp_path):
     broken.write_bytes(b"")
     assert run("ucf101", *options).exit_code == 3
     ledger.write_bytes(ledger.read_bytes()[:-9])
+    done = run("ucf101", *options)
+    assert done.exit_code == 3
+    assert "1 scores from" in done.stderr
     broken.write_bytes(good)
     done = run("ucf101", *options)
     assert done.exit_code == 0, done.stderr
-    assert "1 scores from" in done.stderr
+    assert "2 scores from" in done.stderr
     assert len(json.loads(file.read_text())["clips"]) == 3
 
 

@@ -119,7 +119,7 @@ def test_without_sizes_cost_takes_the_papers(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--speed", "--plot", "x.svg"), "--plot draws what --cost counts"),
+        (("--speed", "--plot", "x.svg"), "--plot draws what --cost or --receptive-field finds"),
         (("--scan", "--json", "x.json"), "--scan writes no --json"),
         (("--end-to-end", "--size", "33x32"), "H.264 has even sizes only, not 33x32"),
         (("--speed", "--flow-scale", "2"), "Not a flow scale: '2'"),
@@ -148,7 +148,10 @@ def test_scan_prints_every_backend_that_can_run_here(monkeypatch):
 def test_exactly_one_measurement_is_asked_for(what):
     done = run(*what)
     assert done.exit_code == 2
-    assert "exactly one of --dataset, --speed, --end-to-end, --scan and --cost" in done.stderr
+    assert (
+        "exactly one of --dataset, --speed, --end-to-end, --scan, --cost and --receptive-field"
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize("size", ["640", "640x", "0x32", "axb", "-1x32"])

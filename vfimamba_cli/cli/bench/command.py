@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vfimamba_cli.bench.protocol import DATASETS
-from vfimamba_cli.cli.bench.kernels import print_cost, print_scan
+from vfimamba_cli.cli.bench.kernels import print_cost, print_receptive_fields, print_scan
 from vfimamba_cli.cli.bench.quality import print_inventory, print_quality
 from vfimamba_cli.cli.bench.timing import print_end_to_end, print_speed
 from vfimamba_cli.cli.errors import user_errors
@@ -39,6 +39,9 @@ def bench(
     scan: Annotated[bool, typer.Option("--scan", help="Check and time the scan backends")] = False,
     cost: Annotated[
         bool, typer.Option("--cost", help="Count multiply-adds and memory, S6 beside attention")
+    ] = False,
+    receptive_field: Annotated[
+        bool, typer.Option("--receptive-field", help="What a feature sees: S6, others, and models")
     ] = False,
     data: Annotated[
         Path | None,
@@ -79,17 +82,24 @@ def bench(
     report: Annotated[
         Path | None, typer.Option(help="Show what --dataset found on this .html page")
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw --cost into this .svg file")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw --cost or --receptive-field into this .svg file")
+    ] = None,
 ) -> None:
-    """Measure models: one of --dataset, --speed, --end-to-end, --scan and --cost."""
+    """Measure models, by one of the first options."""
     with user_errors():
-        if (dataset is not None) + speed + end_to_end + scan + cost != 1:
+        network = scan + cost + receptive_field
+        if (dataset is not None) + speed + end_to_end + network != 1:
             raise OptionError(
-                "Give exactly one of --dataset, --speed, --end-to-end, --scan and --cost",
+                "Give exactly one of --dataset, --speed, --end-to-end, --scan, --cost and "
+                "--receptive-field",
                 hint="For example: vfimamba bench --speed --size 640x352",
             )
-        if plot is not None and not cost:
-            raise OptionError("--plot draws what --cost counts", hint="Add --cost, or leave it out")
+        if plot is not None and not (cost or receptive_field):
+            raise OptionError(
+                "--plot draws what --cost or --receptive-field finds",
+                hint="Add one of them, or leave it out",
+            )
         if (method or report or verify) and dataset is None:
             raise OptionError("--method, --report and --verify go with --dataset", hint="Add it")
         if json is not None and scan:
@@ -107,6 +117,8 @@ def bench(
             print_end_to_end(models, data, sizes, scale, tile, device, limit, json)
         elif cost:
             print_cost(models, sizes, scale, json, plot)
+        elif receptive_field:
+            print_receptive_fields(models, device, json, plot)
         elif scan:
             print_scan(device, runs or 5)
         elif dataset is not None and verify:

@@ -1,4 +1,4 @@
-"""What `--cost` and `--scan` print: the network's parts, counted and timed."""
+"""What `--cost`, `--receptive-field` and `--scan` print: of the network and its parts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,31 @@ def print_cost(
     write(json, document("cost", rows, settings=settings))
     if picture is not None:
         write(picture, cost.plot(rows))
+
+
+def print_receptive_fields(
+    models: list[str], device: str, json: Path | None, picture: Path | None
+) -> None:
+    """The share of the pixels that a deep feature depends on; each row as soon as it is known."""
+    from vfimamba_cli.bench import receptive_field
+    from vfimamba_cli.bench.machine import Machine
+    from vfimamba_cli.bench.report import document
+    from vfimamba_cli.ops.device import choose_device
+
+    where = choose_device(device)
+    rows = []
+    for row in receptive_field.measure_fields(models, device=where):
+        typer.echo(f"{row.title}: done", err=True)
+        rows.append(row)
+    typer.echo(
+        "share of the pixels that holds half of the gradient of the deepest feature in the middle"
+    )
+    typer.echo(receptive_field.table(rows))
+    settings = {"models": models, "side": receptive_field.SIDE, "clips": receptive_field.SAMPLES}
+    machine = Machine.of(where)
+    write(json, document("receptive field", rows, settings=settings, machine=machine))
+    if picture is not None:
+        write(picture, receptive_field.draw(rows))
 
 
 def print_scan(device: str, runs: int) -> None:
