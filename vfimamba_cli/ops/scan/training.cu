@@ -16,7 +16,7 @@
 // (of B and C) are products on the tensor cores: states' adjoints and states, (32 per token) x (16
 // channels), times the vectors dt u and dLoss/dy.
 //
-// Offsets into u and y are 32-bit. Compiled at run time, without any header, for -DTYPE (1 fp16,
+// Offsets into u, x and y are 32-bit. Compiled at run time, without any header, for -DTYPE (1 fp16,
 // 2 bf16), RANK, and BLOCKS of `outputs` that a processor shall hold.
 
 typedef unsigned int u32;
@@ -43,6 +43,7 @@ static_assert(RANK % 8 == 0, "rows of x are whole pieces of 16 bytes");
 struct Chunk {                               // what a block's warps share
   float x[TOKENS][WIDTH];
   int row[TOKENS];                           // where the token begins in u
+  int source[TOKENS];                        // where its numbers for the order begin in x
   int position[TOKENS];                      // and in y or dLoss/dy
 };
 
@@ -133,24 +134,21 @@ __device__ void stage_chunk(
     Chunk& chunk, const u16* x, int number, int count, int k, int buffer, int b, int batch,
     int height, int width, int channels) {
   int pixels = height * width, backwards = k / 2;
-  auto row_of = [&](int token, int& q) {
-    int i = token / 2, frame = (token & 1) ^ backwards;
-    i = i < count ? i : 0;                   // what lies past the chunk is read and not used
-    q = number * PIXELS + (backwards ? count - 1 - i : i);
-    int p = k % 2 ? (q % height) * width + q / height : q;
-    return (frame * batch + b) * pixels + p;
-  };
-  int q;
   if (threadIdx.x < TOKENS) {
-    chunk.row[threadIdx.x] = row_of(threadIdx.x, q) * channels;
-    int frame = (threadIdx.x & 1) ^ backwards;
+    int i = threadIdx.x / 2, frame = (threadIdx.x & 1) ^ backwards;
+    i = i < count ? i : 0;                   // what lies past the chunk is read and not used
+    int q = number * PIXELS + (backwards ? count - 1 - i : i);
+    int p = k % 2 ? (q % height) * width + q / height : q;
+    int row = (frame * batch + b) * pixels + p;
+    chunk.row[threadIdx.x] = row * channels;
+    chunk.source[threadIdx.x] = row * (ORDERS * WIDTH) + k * WIDTH;
     chunk.position[threadIdx.x] = (2 * ((buffer * batch + b) * pixels + q) + frame) * channels;
   }
+  __syncthreads();
   constexpr int PIECES = WIDTH / 8;
   for (int i = threadIdx.x; i < TOKENS * PIECES; i += THREADS) {
     int token = i / PIECES, piece = i % PIECES;
-    const u16* from = x + (i64)row_of(token, q) * (ORDERS * WIDTH) + k * WIDTH + 8 * piece;
-    uint4 v = *reinterpret_cast<const uint4*>(from);
+    uint4 v = *reinterpret_cast<const uint4*>(x + chunk.source[token] + 8 * piece);
     float* to = chunk.x[token] + 8 * piece;
     to[0] = low_half(v.x), to[1] = high_half(v.x), to[2] = low_half(v.y), to[3] = high_half(v.y);
     to[4] = low_half(v.z), to[5] = high_half(v.z), to[6] = low_half(v.w), to[7] = high_half(v.w);

@@ -34,7 +34,7 @@ def fits(u: Tensor, *, states: int, rank: int, chunk: int) -> bool:
         and (states, chunk) == (STATES, PIXELS)
         and rank in (8, 16, 32)
         and u.shape[-1] % CHANNELS == 0
-        and ORDERS * u.numel() < LARGEST
+        and ORDERS * u.numel() // u.shape[-1] * max(u.shape[-1], rank + 2 * states) < LARGEST
     )
 
 
@@ -86,12 +86,12 @@ def chunk_gradients(inputs: Sequence[Tensor], written: Sequence[Tensor]) -> None
 
 
 def shared_bytes(rank: int, *, gradients: bool) -> int:
-    """Of a block: x in fp32 and two places per token; per warp, what its tokens and states take."""
+    """Of a block: x in fp32 and three places per token; per warp, its tokens and states."""
     channels, segments = CHANNELS // WARPS, TOKENS // 4
     warp = TOKENS * channels * 8
     if gradients:
         warp += segments * channels * STATES * 4 + channels * (2 * 4 * 2 * STATES + 16)
-    return TOKENS * (4 * (rank + 2 * STATES) + 8) + WARPS * warp
+    return TOKENS * (4 * (rank + 2 * STATES) + 12) + WARPS * warp
 
 
 def _chunks(u: Tensor) -> int:
