@@ -101,11 +101,13 @@ def test_ctrl_c_while_decoding_ends_at_once(folders, monkeypatch):
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(folders):
     small = ("--model", "tiny", "--batch", 2, "--crop", 32, "--steps", 60, "--device", "cpu")
-    done = train(folders, *small, "--stage", "curriculum", "--dry-run")
+    photos = ("--photos", folders / "photos")
+    done = train(folders, *small, *photos, "--stage", "curriculum", "--dry-run")
     assert done.exit_code == 0, done.output
     assert not (folders / "run").exists()
     for said in (
         "videos: 1 of ",
+        "photographs: 1 of ",
         "phase 2: level 1, steps 10 to 19, 20 samples",
         "phase 6: level 5, steps 50 to 59",
         "interval up to 12 frames, for motion of 2 to 80 px",

@@ -3,7 +3,7 @@
 Gradients are averaged by hand between the backward pass and the optimizer, not by
 DistributedDataParallel: its hooks hang on the backward pass of autograd, which a recorded CUDA
 graph does not run. They travel as one flat buffer, in which each gradient stays laid out as its
-parameter is: 67 MB for VFIMamba-S, well under a millisecond between the GPUs of one host.
+parameter is: 67 MB for VFIMamba-S.
 
 N processes, M numbers.
 """

@@ -137,11 +137,13 @@ def survey(recipe: Recipe, *, data: Path, photos: Path | None, announce: Announc
     for name, clips in find_published(recipe, data).items():
         nbytes = sum(clip.nbytes for clip in clips)
         announce(f"{name}: {len(clips)} clips, {nbytes / 1e9:.2f} GB decoded")
-    folders = [(data, VIDEO_SUFFIXES, "video")] if "clips" in recipe.datasets else []
+    folders = []
+    if "clips" in recipe.datasets:
+        folders.append((check_folder(recipe, data), VIDEO_SUFFIXES, "video"))
     if photos and "synthetic" in recipe.datasets:
         folders.append((photos, PHOTO_SUFFIXES, "photograph"))
     for folder, suffixes, kind in folders:
-        paths = find_files(check_folder(recipe, folder), suffixes, kind)
+        paths = find_files(folder, suffixes, kind)
         nbytes = sum(in_threads(decoded_bytes, paths))
         announce(f"{kind}s: {len(paths)} of {folder}, {nbytes / 1e9:.2f} GB decoded")
 
