@@ -83,13 +83,14 @@ def make_clip(
         frames: how many; 0 for a file with nothing but sound.
         size: width and height.
         audio: False for none, True for AAC, or the name of an encoder.
-        cut_at: index of the first frame of another scene.
+        cut_at: index of the first frame of another scene, or several.
         ticks: time of each frame, and at last the end, in `time_base`; evenly at `rate` if None.
         speed: of the pan, in pixels per frame.
         rotation: of the display matrix, in degrees.
         keyframes: frames from one to the next.
     """
     rate = Fraction(rate)
+    cuts = cut_at if isinstance(cut_at, tuple) else () if cut_at is None else (cut_at,)
     time_base = time_base or 1 / rate
     uneven = ticks is not None
     ticks = ticks or list(range(frames + 1))
@@ -126,7 +127,7 @@ def make_clip(
             if rotation is not None:
                 video.set_display_rotation(rotation)
             for i in range(frames):
-                scene = int(cut_at is not None and i >= cut_at)
+                scene = sum(i >= cut for cut in cuts)
                 planes = pan_planes(i, *size, pix_fmt, scene=scene, speed=speed)
                 picture = make_picture(planes, pix_fmt)
                 picture.pts, picture.duration = ticks[i], ticks[i + 1] - ticks[i]

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import ceil, floor, lcm
 from typing import Literal, Protocol
 
@@ -195,7 +196,7 @@ class MultiplyRate:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ConstantRate:
     """A frame every 1 / fps seconds from the first source frame on, whatever the source's times.
 
@@ -218,7 +219,7 @@ class ConstantRate:
         """See `Timeline`."""
         if end <= start:
             raise ValueError(f"end must lie after start: {start} to {end}")
-        numbers = range(self._number_from(start), min(self._number_from(end), self._total()))
+        numbers = range(self._number_from(start), min(self._number_from(end), self._total))
         times = [self.source.first_seconds + number / self.fps for number in numbers]
         return [
             Slot(
@@ -234,7 +235,7 @@ class ConstantRate:
 
     def end_seconds(self, _index: int, _start: Fraction, _end: Fraction, /) -> Fraction:
         """See `Timeline`."""
-        return self.source.first_seconds + self._total() / self.fps
+        return self.source.first_seconds + self._total / self.fps
 
     def timing(self) -> Timing:
         """See `Timeline`."""
@@ -243,18 +244,19 @@ class ConstantRate:
             time_base=Fraction(1, ticks),
             rate=self.fps,
             variable_rate=False,
-            frame_count=self._total(),
+            frame_count=self._total,
             count_exact=True,
             start_seconds=self.source.first_seconds,
-            duration_seconds=self._total() / self.fps,
+            duration_seconds=self._total / self.fps,
         )
 
-    @property
+    @cached_property
     def _snap(self) -> Fraction:
         tick = self.source.tick_seconds
         rate = max(self.source.rate, self.fps)
         return tick if tick * rate * SNAP_SHARE <= 1 else Fraction(0)
 
+    @cached_property
     def _total(self) -> int:
         source = self.source
         if self.tail == "drop":
