@@ -11,7 +11,7 @@ import pytest
 from tests.clips import make_clip
 from tests.video.test_writer import REAL, double, read, unchanged
 from vfimamba_cli.errors import OptionError, OutputError
-from vfimamba_cli.video import codecs
+from vfimamba_cli.video import codec_choice, codecs
 from vfimamba_cli.video.codecs import CODECS
 from vfimamba_cli.video.encoder_options import check_options, parse_options
 from vfimamba_cli.video.options import WriteOptions
@@ -173,7 +173,8 @@ def test_a_gpu_encoder_is_never_replaced_where_it_cannot_run(tmp_path, monkeypat
         context = SimpleNamespace(open=refuse)
         return SimpleNamespace(canonical_name=av.Codec(name, mode).name, create=lambda _: context)
 
-    monkeypatch.setattr(codecs, "Codec", without_hardware)
+    for module in (codecs, codec_choice):
+        monkeypatch.setattr(module, "Codec", without_hardware)
     with pytest.raises(OutputError, match=f"{codec} cannot run here") as caught:
         encoder_for(tmp_path / "in.mp4", tmp_path / "out.mkv", codec=codec)
     assert "CPU" in caught.value.hint

@@ -10,11 +10,11 @@ import pytest
 from tests.clips import audio_packets_hash
 from tests.rich import CLICKS, LINES, heard_clicks, lines_of, make_rich
 from tests.video.test_streams import chapters, kinds, packets_of, plain
-from tests.video.test_writer import read, unchanged
+from tests.video.test_writer import read
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.sound import tempo_steps
-from vfimamba_cli.video.timeline import TimeMap
+from vfimamba_cli.video.timeline import MultiplyRate, TimeMap
 from vfimamba_cli.video.writer import VideoWriter
 
 CLICK_SECONDS = 0.01
@@ -31,17 +31,17 @@ def rich(tmp_path_factory):
 
 def write(source, target, time_map, **options):
     """Every frame of `source` that is kept, at its time in the output."""
-    with VideoReader(source) as reader:
-        frames = [frame for frame in reader.frames() if time_map.keeps(frame.pts_seconds)]
-        timing = replace(
-            unchanged(reader.info),
-            time_map=time_map,
-            frame_count=len(frames),
-            duration_seconds=sum(frame.duration_seconds for frame in frames) * time_map.scale,
+    start, end = time_map.start_seconds, time_map.end_seconds
+    with VideoReader(source, start_seconds=start, end_seconds=end) as reader:
+        timing = MultiplyRate(Fraction(1), reader.info.times(time_map)).timing()
+        writer = VideoWriter(
+            target,
+            info=reader.info,
+            timing=replace(timing, time_map=time_map),
+            options=WriteOptions(preset="ultrafast", **options),
         )
-        writing = WriteOptions(preset="ultrafast", **options)
-        with VideoWriter(target, info=reader.info, timing=timing, options=writing) as writer:
-            for frame in frames:
+        with writer:
+            for frame in reader.frames():
                 duration = frame.duration_seconds * time_map.scale
                 writer.write(frame.at(time_map(frame.pts_seconds), duration))
     return writer

@@ -28,11 +28,13 @@ AUDIO: dict[str, Literal["stretch", "drop"]] = {"stretch": "stretch", "drop": "d
 
 
 def interpolate(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Video to read")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Video to read; - is a pipe")],
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Video to write [default: IN's name with the new rate]"
+            "--output",
+            "-o",
+            help="Video to write; - is standard output [default: IN's name with the new rate]",
         ),
     ] = None,
     factor: Annotated[
@@ -90,6 +92,10 @@ def interpolate(
         int,
         typer.Option(min=0, help="Side of the tiles in pixels; 0 takes what fits the memory"),
     ] = 0,
+    container: Annotated[
+        str | None,
+        typer.Option(help="Of standard output, `-o -`: matroska, nut or y4m [default: matroska]"),
+    ] = None,
     codec: Annotated[
         str | None,
         typer.Option(
@@ -154,6 +160,7 @@ def interpolate(
             deinterlace=deinterlace,
         )
         writing = WriteOptions(
+            container=container,
             codec=codec,
             crf=crf,
             preset=preset,
@@ -182,7 +189,7 @@ def interpolate(
             announce=lambda line: typer.echo(line, err=True),
             progress=True,
         )
-        typer.echo(report.summary())
+        typer.echo(report.summary(), err=str(output) == "-")
 
 
 def given(parse: Callable[[str, str], T], text: str | None, option: str) -> T | None:

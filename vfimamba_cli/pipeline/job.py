@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from vfimamba_cli.errors import InputError
+from vfimamba_cli.errors import InputError, OptionError
 from vfimamba_cli.frame import Frame
 from vfimamba_cli.pipeline.options import PictureOptions, TimeOptions
 from vfimamba_cli.pipeline.plan import Plan
-from vfimamba_cli.video.containers import CONTAINERS
+from vfimamba_cli.video.containers import CONTAINERS, PIPE
 from vfimamba_cli.video.cutlist import CutList, read_cuts
 from vfimamba_cli.video.cuts import Change, changes, known_changes
 from vfimamba_cli.video.info import VideoInfo
@@ -18,6 +18,7 @@ from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.overlay import Mask
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.repeats import Shown, held, singly
+from vfimamba_cli.video.spool import spooled
 from vfimamba_cli.video.target import check_new, check_target
 from vfimamba_cli.video.writer import VideoWriter
 
@@ -91,12 +92,19 @@ def prepare(
     Raises:
         VfimambaError: as `interpolate_video` does before the first frame.
     """
-    with VideoReader(
-        source,
-        start_seconds=time.start_seconds,
-        end_seconds=time.end_seconds,
-        deinterlace=pictures.deinterlace,
-    ) as reader:
+    if source == PIPE and output is None:
+        raise OptionError(
+            "A video from standard input gives the output no name", hint="Name it with --output"
+        )
+    with (
+        spooled(source) as file,
+        VideoReader(
+            file,
+            start_seconds=time.start_seconds,
+            end_seconds=time.end_seconds,
+            deinterlace=pictures.deinterlace,
+        ) as reader,
+    ):
         if reader.info.interlaced and not pictures.deinterlace:
             raise InputError(
                 f"The video is interlaced, every picture is two of different times: {source}",
@@ -104,7 +112,7 @@ def prepare(
             )
         plan = Plan.of(reader.info, time, dedup=bool(pictures.dedup))
         target = output or default_output(source, plan.timing.rate)
-        check_target(target, source, overwrite=writing.overwrite)
+        check_target(target, file, overwrite=writing.overwrite, piped=writing.container)
         if pictures.write_cuts is not None:
             check_new(pictures.write_cuts, overwrite=writing.overwrite)
         yield Job(

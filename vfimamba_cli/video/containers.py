@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from vfimamba_cli.errors import OutputError
+from vfimamba_cli.errors import OptionError, OutputError
 
 MILLISECOND = Fraction(1, 1000)
 BROADCAST_SOUND = frozenset({"aac", "ac3", "eac3", "mp2", "mp3", "dts", "opus", "truehd"})
@@ -21,8 +21,10 @@ class Container:
         title: for people.
         video: FFmpeg's names of the codecs that players expect in it; None for any.
         tick_seconds: what it rounds times to; None if it takes any.
+        constant: whether it holds constant rates only.
         reordered: whether it says how long each picture lasts in the order of presentation. Where
             not, and the rate varies, pictures have to be coded in that order.
+        only: whether it holds nothing but one video and how long its pictures last.
         text: encoder for text subtitles that do not fit as they are; None where it holds none.
         sound: encoder for sound that does not fit as it is.
         subtitles, audio: the only codecs that it holds, by FFmpeg's names; None for what the
@@ -39,7 +41,9 @@ class Container:
     title: str
     video: frozenset[str] | None = None
     tick_seconds: Fraction | None = None
+    constant: bool = False
     reordered: bool = True
+    only: bool = False
     text: str | None = None
     sound: str = "aac"
     subtitles: frozenset[str] | None = None
@@ -102,6 +106,28 @@ MPEG_TS = Container(
 )
 NUT = Container(name="nut", title="NUT", rotation=False, color=False)
 
+GIF = Container(
+    name="gif",
+    title="GIF",
+    video=frozenset({"gif"}),
+    tick_seconds=Fraction(1, 100),
+    only=True,
+)
+APNG = Container(
+    name="apng",
+    title="APNG",
+    video=frozenset({"apng"}),
+    constant=True,
+    only=True,
+)
+Y4M = Container(
+    name="yuv4mpegpipe",
+    title="Y4M",
+    video=frozenset({"wrapped_avframe"}),
+    constant=True,
+    only=True,
+)
+
 CONTAINERS = {
     ".mp4": MP4,
     ".m4v": MP4,
@@ -110,16 +136,36 @@ CONTAINERS = {
     ".webm": WEBM,
     ".ts": MPEG_TS,
     ".nut": NUT,
+    ".gif": GIF,
+    ".apng": APNG,
+    ".y4m": Y4M,
 }
 """File name extension -> container."""
 
+PIPE = Path("-")
+"""In the place of a file: standard input, or standard output."""
 
-def container_for(path: Path) -> Container:
-    """The container that the file name asks for.
+PIPED = {"matroska": MATROSKA, "nut": NUT, "y4m": Y4M}
+"""What can be written to standard output, by the names that `--container` takes."""
+
+
+def container_for(path: Path, piped: str | None = None) -> Container:
+    """The container that the file name asks for, or `piped` where the output is a pipe.
 
     Raises:
-        OutputError: if its extension is not known.
+        OptionError: for a pipe of a kind that is not known, or a kind where there is no pipe.
+        OutputError: if the extension is not known.
     """
+    if path == PIPE:
+        kind = piped or next(iter(PIPED))
+        if kind not in PIPED:
+            raise OptionError(f"--container {kind!r} is not one of {', '.join(PIPED)}")
+        return PIPED[kind]
+    if piped is not None:
+        raise OptionError(
+            f"--container is for standard output, which {path} is not",
+            hint="The extension of a file's name says what it is; --output - is standard output",
+        )
     if path.suffix.lower() not in CONTAINERS:
         raise OutputError(
             f"No container is known for the extension {path.suffix or '(none)'!r}: {path}",

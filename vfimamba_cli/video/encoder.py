@@ -26,6 +26,23 @@ ALPHA_BESIDE = {"libvpx", "libvpx-vp9"}
 LIMITED_ONLY = {"prores_ks"}
 """Encoders whose streams cannot say that their range is full: players take it as limited."""
 
+TAKEN = {
+    "gif": ("bgr0", "bgra"),
+    "wrapped_avframe": (
+        "gray",
+        *(f"yuv{chroma}p" for chroma in ("420", "422", "444", "411")),
+        *(
+            f"{name}{depth}le"
+            for name in ("gray", "yuv420p", "yuv422p", "yuv444p")
+            for depth in (10, 12, 16)
+        ),
+    ),
+}
+"""Pixel formats for encoders that do not list them, or that a filter stands before."""
+
+CODED = {"gif": "pal8"}
+"""What comes to the encoder from that filter."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
@@ -55,7 +72,8 @@ def offered_formats(encoder: str, *, alpha_beside: bool = True) -> tuple[str, ..
         encoder: FFmpeg's name.
         alpha_beside: whether alpha that is no part of the pictures can be kept.
     """
-    names = (found.name for found in av.Codec(encoder, "w").video_formats or ())
+    listed = av.Codec(encoder, "w").video_formats or ()
+    names = TAKEN.get(encoder) or tuple(found.name for found in listed)
     found = [FORMATS[name] for name in names if name in FORMATS]
     if encoder == "libx265" or (encoder in ALPHA_BESIDE and not alpha_beside):
         # The library's x265 offers alpha and is built without it.
@@ -104,7 +122,7 @@ def add_video_stream(
     )
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
-    context.pix_fmt = encoded_format(encoder.name, color)
+    context.pix_fmt = CODED.get(encoder.name) or encoded_format(encoder.name, color)
     context.colorspace = encoded_matrix(color)
     context.color_primaries = color.tags.primaries
     context.color_trc = color.tags.transfer

@@ -32,9 +32,9 @@ def losses_of_the_file(
     ]
     if encoder.family == "vp9" and color.tags.matrix not in VP9_MATRICES:
         losses.append(f"The tag of the color matrix, {color.tags.matrix}, is lost: VP9 has none.")
-    if source.chapters() and not container.chapters:
+    if source.chapters() and (container.only or not container.chapters):
         losses.append(f"The chapters are dropped: {container.title} cannot hold them.")
-    if info.display_matrix is not None and not container.rotation:
+    if info.display_matrix is not None and (container.only or not container.rotation):
         losses.append(
             f"The rotation by {info.rotation} degrees is dropped: {container.title} cannot hold it."
         )
@@ -45,7 +45,11 @@ def losses_of_the_file(
             f"The shape of the pixels, {shape.numerator}:{shape.denominator}, is dropped: "
             f"{encoder.family} in {container.title} does not hold it."
         )
-    if color.tags != ColorTags() and not (container.color or encoder.family in SAY_THEIR_COLOR):
+    if (
+        color.matrix != "rgb"
+        and color.tags != ColorTags()
+        and not ((container.color and not container.only) or encoder.family in SAY_THEIR_COLOR)
+    ):
         losses.append(
             f"The color tags are dropped: {encoder.family} in {container.title} does not hold them."
         )

@@ -12,6 +12,7 @@ class WriteOptions:
     """How a video is written; None leaves the choice to the defaults.
 
     Attributes:
+        container: of `containers.PIPED`, for standard output; the extension says it for files.
         codec: a name from `codecs.CODECS`.
         crf: quality on the codec's own scale, lower is better.
         preset: speed, by the encoder's own names.
@@ -22,6 +23,7 @@ class WriteOptions:
         overwrite: replace an existing file.
     """
 
+    container: str | None = None
     codec: str | None = None
     crf: float | None = None
     preset: str | None = None

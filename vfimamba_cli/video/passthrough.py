@@ -62,15 +62,12 @@ class Copy:
     def __init__(self, source: Stream, target: OutputContainer, time_map: TimeMap) -> None:
         self.stream = target.add_stream_from_template(source, opaque=True)
         self._time_map = time_map
-        self._begun = source.type != "video" or time_map.start_seconds is None
 
     def encode(self, packet: AnyPacket) -> Iterator[AnyPacket]:
-        """The packet, moved over; none before a video's first picture that needs no other."""
-        self._begun |= packet.is_keyframe
-        if self._begun:
-            retime(packet, self._time_map)
-            packet.stream = self.stream
-            yield packet
+        """The packet, moved over."""
+        retime(packet, self._time_map)
+        packet.stream = self.stream
+        yield packet
 
     def finish(self) -> Iterator[AnyPacket]:
         """Nothing is held back."""

@@ -20,6 +20,8 @@ TAG_BYTES: dict[str, Any] = (
 """Keeps tags that are no UTF-8 byte for byte from input to output: what version 18 must be told
 when it opens a file, and 19 always does."""
 
+STANDARD_OUTPUT = "pipe:1"
+
 AnyPacket: TypeAlias = "Packet[Stream]"
 """Of any kind of stream; the class takes a kind in its annotations only."""
 
@@ -56,14 +58,13 @@ def open_for_reading(path: Path) -> InputContainer:
 
 
 def open_for_writing(path: Path, *, container: str, options: dict[str, str]) -> OutputContainer:
-    """A new file of FFmpeg's kind `container`, with the options of its muxer.
+    """A new file of FFmpeg's kind `container`, with the options of its muxer; `-` is a pipe.
 
     Raises:
         av.FFmpegError, OSError: if it cannot be opened.
     """
-    return av.open(
-        _no_protocol(path), "w", format=container, container_options=options, **TAG_BYTES
-    )
+    address = STANDARD_OUTPUT if str(path) == "-" else _no_protocol(path)
+    return av.open(address, "w", format=container, container_options=options, **TAG_BYTES)
 
 
 def _no_protocol(path: Path) -> str:

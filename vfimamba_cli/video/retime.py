@@ -20,19 +20,12 @@ def seconds_of(ticks: int | None, packet: AnyPacket) -> Fraction | None:
 def is_kept(packet: AnyPacket, time_map: TimeMap) -> bool:
     """Whether a packet belongs to the part that is kept.
 
-    Sound does that begins in it; text that is still shown in it; another video from its first
-    picture in it on that needs no other, up to all that its last ones need.
+    Sound does that begins in it, and text that is still shown in it.
     """
     start = seconds_of(packet.pts, packet)
     if start is None:
         return True
-    kind = packet.stream.type
-    if kind == "video" and time_map.end_seconds is not None:
-        decoded = seconds_of(packet.dts, packet)
-        return (decoded or start) < time_map.end_seconds and (
-            time_map.start_seconds is None or start >= time_map.start_seconds
-        )
-    if kind == "subtitle" and packet.duration:
+    if packet.stream.type == "subtitle" and packet.duration:
         end = start + (seconds_of(packet.duration, packet) or 0)
         return time_map.span(start, end) is not None
     return time_map.keeps(start)

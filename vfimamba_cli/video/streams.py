@@ -93,6 +93,9 @@ def _plan(stream: Stream, info: VideoInfo, container: Container) -> StreamPlan:
         return StreamPlan(index=index, action="drop", loss=loss)
     if described.kind == "data" and stream.name == CHAPTER_TEXT:
         return StreamPlan(index=index, action="drop")
+    if described.kind == "video" and not is_cover(stream):
+        loss = f"{name} is dropped: one video is interpolated, and kept."
+        return StreamPlan(index=index, action="drop", loss=loss)
     if can_hold(container, stream):
         return StreamPlan(index=index, action="copy")
     encoder = _other_encoder(stream, container)
@@ -111,6 +114,8 @@ def _other_encoder(stream: Stream, container: Container) -> str | None:
     context = stream.codec_context
     if context is None:
         return None
+    if container.only:
+        return None
     if stream.type == "audio":
         return container.sound
     is_text = bool(Properties(context.codec.properties) & Properties.TEXT_SUB)
@@ -123,6 +128,8 @@ def can_hold(container: Container, stream: Stream) -> bool:
     A muxer says so only when it writes its header, so it writes one, into memory.
     """
     if is_cover(stream) and not container.covers:
+        return False
+    if container.only:
         return False
     known = {"audio": container.audio, "subtitle": container.subtitles}.get(stream.type)
     context = stream.codec_context

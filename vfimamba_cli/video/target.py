@@ -1,5 +1,6 @@
 """Where an output file goes: checked before any work, under a temporary name until it is whole."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import ENAMETOOLONG
@@ -7,7 +8,7 @@ from os import W_OK, X_OK, access, getpid
 from pathlib import Path
 
 from vfimamba_cli.errors import OutputError
-from vfimamba_cli.video.containers import container_for
+from vfimamba_cli.video.containers import PIPE, container_for
 
 
 def check_new(path: Path, *, overwrite: bool) -> None:
@@ -19,13 +20,20 @@ def check_new(path: Path, *, overwrite: bool) -> None:
             raise OutputError(f"The output exists already: {path}", hint="Pass --yes to replace it")
 
 
-def check_target(path: Path, source: Path, *, overwrite: bool) -> None:
+def check_target(path: Path, source: Path, *, overwrite: bool, piped: str | None = None) -> None:
     """See that `path` can become the output for `source`.
 
     Raises:
         OutputError: if it cannot, and why.
     """
-    container_for(path)
+    container_for(path, piped)
+    if path == PIPE:
+        if sys.stdout.isatty():
+            raise OutputError(
+                "Standard output is a terminal, which shows no videos",
+                hint="Pipe it into another program, or into a file: `> out.mkv`",
+            )
+        return
     with refusal_is_an_output_error(path):
         if not path.parent.is_dir():
             raise OutputError(f"The folder does not exist: {path.parent}", hint="Create it first")
@@ -50,6 +58,8 @@ def check_target(path: Path, source: Path, *, overwrite: bool) -> None:
 def part_file(path: Path) -> Iterator[Path]:
     """A new file beside `path`, to be written to; becomes `path` when the block succeeds.
 
+    A pipe is written to as it is.
+
     Its name is that of `path` with `.part` added, and with the process's number before that where
     such a file is there already: it may be anything, the source even. When the block fails, for
     whatever reason, the new file is not left behind.
@@ -57,6 +67,9 @@ def part_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: if it cannot be created.
     """
+    if path == PIPE:
+        yield path
+        return
     with refusal_is_an_output_error(path):
         part = _create_part(path)
     try:

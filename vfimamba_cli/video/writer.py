@@ -14,8 +14,8 @@ from av.video.frame import VideoFrame
 
 from vfimamba_cli.errors import OutputError
 from vfimamba_cli.frame import Frame
-from vfimamba_cli.video.codecs import choose_encoder
-from vfimamba_cli.video.containers import container_for
+from vfimamba_cli.video.codec_choice import choose_encoder
+from vfimamba_cli.video.containers import PIPE, container_for
 from vfimamba_cli.video.encoder import (
     add_video_stream,
     encodable,
@@ -25,6 +25,7 @@ from vfimamba_cli.video.encoder import (
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.losses import losses_of_the_file
 from vfimamba_cli.video.options import WriteOptions
+from vfimamba_cli.video.palette import Palettes
 from vfimamba_cli.video.passthrough import Passthrough, kept_tags
 from vfimamba_cli.video.probe import open_input
 from vfimamba_cli.video.pyav import open_for_writing
@@ -39,6 +40,9 @@ MAX_TIMESCALE = 10_000_000
 
 MIN_MOVIE_TIMESCALE = 90_000
 """Sound starts at a whole tick of the movie, so these must be short."""
+
+MUXER_OPTIONS = {"apng": {"plays": "0"}, "yuv4mpegpipe": {"strict": "-1"}}
+"""By name of the container: play for ever; more than 8 bits."""
 
 FALLBACK_TIME_BASE = Fraction(1, 1_000_000)
 
@@ -79,7 +83,7 @@ class VideoWriter:
         self.info = info
         self.timing = timing
         self.options = options
-        self.container = container_for(self.path)
+        self.container = container_for(self.path, options.container)
         self.encoder = choose_encoder(
             info, self.container, options=options, variable_rate=timing.variable_rate
         )
@@ -93,6 +97,7 @@ class VideoWriter:
         self._span: tuple[Fraction, Fraction] | None = None
         self._count = 0
         self._durations: dict[int | None, int] = {}
+        self._palettes = Palettes() if self.encoder.name == "gif" else None
 
     def _plan(self) -> list[str]:
         """Decide what becomes of everything in the source, and say so."""
@@ -124,7 +129,12 @@ class VideoWriter:
         return losses
 
     def __enter__(self) -> Self:
-        check_target(self.path, self.info.path, overwrite=self.options.overwrite)
+        check_target(
+            self.path,
+            self.info.path,
+            overwrite=self.options.overwrite,
+            piped=self.options.container,
+        )
         self._session = self._write_file()
         self._session.__enter__()
         return self
@@ -156,9 +166,13 @@ class VideoWriter:
 
     def _encode(self, picture: VideoFrame | None) -> None:
         """Put a picture into the file, or all that are left; SVT-AV1 drops their durations."""
-        for packet in self._stream.encode(picture):
-            packet.duration = self._durations.pop(packet.pts, packet.duration or 0)
-            self._container.mux(packet)
+        pictures = [picture]
+        if self._palettes is not None:
+            pictures = [*self._palettes.pictures(picture), *([None] if picture is None else [])]
+        for ready in pictures:
+            for packet in self._stream.encode(ready):
+                packet.duration = self._durations.pop(packet.pts, packet.duration or 0)
+                self._container.mux(packet)
 
     def _check_tick(self, frame: Frame) -> None:
         """See that the container's ticks tell the frame's time from its end."""
@@ -197,7 +211,9 @@ class VideoWriter:
 
     def _open(self, part: Path) -> OutputContainer:
         name = self.container.name
-        options = mp4_timescales(self.time_base.denominator) if name in ("mp4", "mov") else {}
+        options = MUXER_OPTIONS.get(name, {})
+        if name in ("mp4", "mov"):
+            options = mp4_timescales(self.time_base.denominator)
         return open_for_writing(part, container=name, options=options)
 
     def _add_streams(self, source: InputContainer) -> None:
@@ -217,7 +233,7 @@ class VideoWriter:
             else:
                 self._passthrough.add(stream, plan)
         self._container.metadata.update(kept_tags(source.metadata))
-        if self.container.chapters:
+        if self.container.chapters and not self.container.only:
             chapters = retimed_chapters(source.chapters(), self.timing.time_map)
             self._container.set_chapters(list(chapters))
 
@@ -246,7 +262,8 @@ class VideoWriter:
         start, end = self._span
         count, duration = self._count, end - start
         verify_plan(self.path, self.timing, frame_count=count, duration_seconds=duration)
-        verify_video(part, frame_count=count, duration_seconds=duration, stream_count=streams)
+        if part != PIPE:
+            verify_video(part, frame_count=count, duration_seconds=duration, stream_count=streams)
 
 
 def mp4_timescales(ticks: int) -> dict[str, str]:

@@ -1,0 +1,65 @@
+"""GIF and APNG: as many pictures, for as long, in colors close to the source's."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from tests.clips import make_clip
+from vfimamba_cli.pipeline import interpolate_video
+from vfimamba_cli.pipeline.options import EngineOptions, TimeOptions
+from vfimamba_cli.video.options import WriteOptions
+
+ENGINE = EngineOptions(model="tiny", device="cpu")
+
+
+def colors(path):
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize(("suffix", "error"), [(".gif", 6), (".apng", 4)])
+def test_an_animation_has_the_pictures_of_the_source_in_close_colors(tmp_path, suffix, error):
+    source, target = tmp_path / "in.mp4", tmp_path / f"out{suffix}"
+    make_clip(source, frames=4, size=(64, 48), rate=25, audio=False)
+    interpolate_video(source, target, engine=ENGINE)
+    before, after = colors(source), colors(target)
+    assert len(after) == 8
+    for old, new in zip(before, after[::2], strict=True):
+        assert np.abs(old.astype(int) - new).mean() < error
+    with av.open(str(target)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    tick = packets[0].time_base
+    assert [packet.pts * tick for packet in packets] == [Fraction(2 * i, 100) for i in range(8)]
+    assert packets[-1].duration * tick == pytest.approx(0.02)
+
+
+def test_a_gif_keeps_a_variable_rate(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=3, rate=25, ticks=[0, 1, 4, 6], audio=False)
+    interpolate_video(tmp_path / "in.mp4", tmp_path / "out.gif", engine=ENGINE)
+    with av.open(str(tmp_path / "out.gif")) as container:
+        times = [packet.pts for packet in container.demux(video=0) if packet.size]
+    assert times == [0, 2, 4, 10, 16, 20]
+
+
+def test_a_gif_comes_out_of_a_gif_with_what_is_transparent(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=2, rate=10, audio=False)
+    interpolate_video(tmp_path / "in.mp4", tmp_path / "in.gif", engine=ENGINE)
+    report = interpolate_video(
+        tmp_path / "in.gif",
+        tmp_path / "out.gif",
+        engine=ENGINE,
+        time=TimeOptions(factor=2),
+        writing=WriteOptions(overwrite=True),
+    )
+    assert report.frames.total() == len(colors(tmp_path / "out.gif")) == 8
+
+
+def test_sound_that_an_animation_has_no_place_for_is_said(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=2, size=(64, 48))
+    said = []
+    interpolate_video(
+        tmp_path / "in.mp4", tmp_path / "out.gif", engine=ENGINE, announce=said.append
+    )
+    assert any("(aac) is dropped: GIF cannot hold it" in line for line in said)
