@@ -13,9 +13,9 @@ import vfimamba_cli
 from vfimamba_cli.cli.app import app, main
 
 OPTIONS = {
-    "interpolate": "output factor fps slowmo start end tail cut cuts write-cuts dedup mask "
-    "deinterlace model device scan "
-    "flow-scale tile container codec crf preset encoder-opt audio strict dry-run yes",
+    "interpolate": "output factor input-rate fps slowmo start end tail cut cuts write-cuts "
+    "dedup mask deinterlace model device scan flow-scale tile container codec crf preset "
+    "encoder-opt audio strict dry-run yes",
     "info": "",
     "train": "data stage photos synthetic-share val val-every model column-merge arrangement out "
     "steps minutes batch crop lr init resume dry-run device scan seed",

@@ -43,6 +43,10 @@ def interpolate(
             "--factor", "-x", help="Times as many frames per second: 2, 2.5 or 5/2 [default: 2]"
         ),
     ] = None,
+    input_rate: Annotated[
+        str | None,
+        typer.Option(help="Of numbered pictures, IN being frames/%05d.png, say [default: 25]"),
+    ] = None,
     fps: Annotated[
         str | None,
         typer.Option(help="A constant rate instead, lower ones too: 60, 59.94 or 24000/1001"),
@@ -146,6 +150,7 @@ def interpolate(
         time = TimeOptions(
             factor=given(parse_ratio, factor, "--factor"),
             fps=given(parse_rate, fps, "--fps"),
+            input_rate=given(parse_rate, input_rate, "--input-rate"),
             slowmo=given(parse_ratio, slowmo, "--slowmo"),
             start_seconds=given(parse_seconds, start, "--start"),
             end_seconds=given(parse_seconds, end, "--end"),

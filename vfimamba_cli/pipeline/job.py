@@ -18,6 +18,7 @@ from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.overlay import Mask
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.repeats import Shown, held, singly
+from vfimamba_cli.video.sequence import is_sequence
 from vfimamba_cli.video.spool import spooled
 from vfimamba_cli.video.target import check_new, check_target
 from vfimamba_cli.video.writer import VideoWriter
@@ -92,12 +93,13 @@ def prepare(
     Raises:
         VfimambaError: as `interpolate_video` does before the first frame.
     """
-    if source == PIPE and output is None:
+    if output is None and (source == PIPE or is_sequence(source)):
         raise OptionError(
-            "A video from standard input gives the output no name", hint="Name it with --output"
+            f"{'Standard input' if source == PIPE else source} gives the output no name",
+            hint="Name it with --output",
         )
     with (
-        spooled(source) as file,
+        spooled(source, time.input_rate) as file,
         VideoReader(
             file,
             start_seconds=time.start_seconds,

@@ -25,6 +25,7 @@ class TimeOptions:
         start_seconds, end_seconds: after the first picture: frames that appear from the one on
             and before the other, and what is heard meanwhile, are all that is written.
         tail: what happens after the last source frame.
+        input_rate: of numbered pictures, which have no times, per second; 25 if None.
     """
 
     factor: Fraction | int | None = None
@@ -33,8 +34,14 @@ class TimeOptions:
     start_seconds: Fraction | int | None = None
     end_seconds: Fraction | int | None = None
     tail: Tail = "hold"
+    input_rate: Fraction | None = None
 
     def __post_init__(self) -> None:
+        if self.input_rate is not None and self.input_rate <= 0:
+            raise OptionError(
+                f"The rate of the pictures must be positive, got {self.input_rate}",
+                hint="Try --input-rate 25",
+            )
         if self.factor is not None and self.fps is not None:
             raise OptionError(
                 "--factor and --fps exclude each other",

@@ -88,8 +88,8 @@ def default_codec(info: VideoInfo, container: Container) -> VideoCodec:
     Raises:
         OutputError: if there is none.
     """
-    if container.name in OWN:
-        return OWN[container.name]
+    if container.title in OWN:
+        return OWN[container.title]
     color = info.color
     deep = color.bit_depth > 8 or color.tags.transfer in HDR_TRANSFERS
     order = [CODECS[name] for name in (DEEP_ORDER if deep else SDR_ORDER)]

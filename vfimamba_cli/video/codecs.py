@@ -125,8 +125,11 @@ CODECS = {
 """What `--codec` takes."""
 
 OWN = {
-    "gif": VideoCodec(encoder="gif"),
-    "apng": VideoCodec(encoder="apng"),
-    "yuv4mpegpipe": VideoCodec(encoder="wrapped_avframe"),
+    "GIF": VideoCodec(encoder="gif"),
+    "APNG": VideoCodec(encoder="apng"),
+    "Y4M": VideoCodec(encoder="wrapped_avframe"),
+    "PNG pictures": VideoCodec(encoder="png"),
+    "TIFF pictures": VideoCodec(encoder="tiff", fixed={"compression_algo": "deflate"}),
+    "JPEG pictures": VideoCodec(encoder="mjpeg", fixed={"qmin": "2", "qmax": "2"}),
 }
-"""What containers hold that hold one kind of video only, by their names."""
+"""What containers hold that hold one kind of video only, by their titles."""

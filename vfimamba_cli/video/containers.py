@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vfimamba_cli.errors import OptionError, OutputError
+from vfimamba_cli.video.sequence import is_sequence
 
 MILLISECOND = Fraction(1, 1000)
 BROADCAST_SOUND = frozenset({"aac", "ac3", "eac3", "mp2", "mp3", "dts", "opus", "truehd"})
@@ -128,6 +129,13 @@ Y4M = Container(
     only=True,
 )
 
+PNG, TIFF, JPEG = (
+    Container(
+        name="image2", title=f"{title} pictures", video=frozenset({codec}), constant=True, only=True
+    )
+    for title, codec in (("PNG", "png"), ("TIFF", "tiff"), ("JPEG", "mjpeg"))
+)
+
 CONTAINERS = {
     ".mp4": MP4,
     ".m4v": MP4,
@@ -141,6 +149,9 @@ CONTAINERS = {
     ".y4m": Y4M,
 }
 """File name extension -> container."""
+
+SEQUENCES = {".png": PNG, ".tif": TIFF, ".tiff": TIFF, ".jpg": JPEG, ".jpeg": JPEG}
+"""Extension of numbered pictures, `frames/%05d.png` -> what is written."""
 
 PIPE = Path("-")
 """In the place of a file: standard input, or standard output."""
@@ -166,9 +177,17 @@ def container_for(path: Path, piped: str | None = None) -> Container:
             f"--container is for standard output, which {path} is not",
             hint="The extension of a file's name says what it is; --output - is standard output",
         )
-    if path.suffix.lower() not in CONTAINERS:
+    suffix = path.suffix.lower()
+    if suffix in SEQUENCES:
+        if is_sequence(path):
+            return SEQUENCES[suffix]
+        raise OutputError(
+            f"A picture holds no video: {path}",
+            hint=f"Number pictures, for instance {path.stem}-%05d{path.suffix}",
+        )
+    if suffix not in CONTAINERS:
         raise OutputError(
             f"No container is known for the extension {path.suffix or '(none)'!r}: {path}",
-            hint=f"Use one of {', '.join(CONTAINERS)}",
+            hint=f"Use one of {', '.join(CONTAINERS)}, or %05d with {', '.join(SEQUENCES)}",
         )
-    return CONTAINERS[path.suffix.lower()]
+    return CONTAINERS[suffix]

@@ -14,6 +14,8 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Stream
 from av.video.frame import VideoFrame
 
+from vfimamba_cli.video.sequence import address
+
 TAG_BYTES: dict[str, Any] = (
     {"metadata_errors": "surrogateescape"} if hasattr(Container, "metadata_errors") else {}
 )
@@ -63,8 +65,10 @@ def open_for_writing(path: Path, *, container: str, options: dict[str, str]) -> 
     Raises:
         av.FFmpegError, OSError: if it cannot be opened.
     """
-    address = STANDARD_OUTPUT if str(path) == "-" else _no_protocol(path)
-    return av.open(address, "w", format=container, container_options=options, **TAG_BYTES)
+    place = STANDARD_OUTPUT if str(path) == "-" else _no_protocol(path)
+    if container == "image2":
+        place = address(path)
+    return av.open(place, "w", format=container, container_options=options, **TAG_BYTES)
 
 
 def _no_protocol(path: Path) -> str:

@@ -3,24 +3,44 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryDirectory
 
-from vfimamba_cli.errors import InputError
+from vfimamba_cli.errors import InputError, OptionError
 from vfimamba_cli.video.containers import PIPE
+from vfimamba_cli.video.sequence import is_sequence, join_pictures
+
+DEFAULT_RATE = Fraction(25)
+"""Of pictures, which have no times."""
 
 
 @contextmanager
-def spooled(source: Path) -> Iterator[Path]:
-    """`source`, or a temporary file with all of standard input for `-`.
+def spooled(source: Path, rate: Fraction | None = None) -> Iterator[Path]:
+    """`source`, or a temporary file with all of standard input for `-`, or with all its pictures.
 
     A video is read three times: to see that it is whole and when its frames are shown, for its
     frames, and for everything beside them. A pipe can be read once.
 
+    Args:
+        source: a file, `-`, or numbered pictures.
+        rate: of these, in pictures per second; 25 if None.
+
     Raises:
-        InputError: if standard input is a terminal, or there is no room for all of it.
+        OptionError: for a rate of what has its own.
+        InputError: if standard input is a terminal, pictures are missing, or there is no room.
     """
+    if is_sequence(source) and not source.exists():
+        with TemporaryDirectory(prefix="vfimamba-") as folder:
+            join_pictures(source, rate or DEFAULT_RATE, Path(folder) / "pictures.mov")
+            yield Path(folder) / "pictures.mov"
+        return
+    if rate is not None:
+        raise OptionError(
+            f"--input-rate is for numbered pictures, and this is none: {source}",
+            hint="--fps sets the rate of the output",
+        )
     if source != PIPE:
         yield source
         return

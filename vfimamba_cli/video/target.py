@@ -8,7 +8,8 @@ from os import W_OK, X_OK, access, getpid
 from pathlib import Path
 
 from vfimamba_cli.errors import OutputError
-from vfimamba_cli.video.containers import PIPE, container_for
+from vfimamba_cli.video.containers import PIPE, SEQUENCES, container_for
+from vfimamba_cli.video.sequence import check_no_pictures, is_sequence, part_pictures
 
 
 def check_new(path: Path, *, overwrite: bool) -> None:
@@ -42,6 +43,9 @@ def check_target(path: Path, source: Path, *, overwrite: bool, piped: str | None
                 f"Cannot write here (nothing may be added to {path.parent}): {path}",
                 hint="Choose another folder with --output",
             )
+        if is_sequence(path) and path.suffix.lower() in SEQUENCES:
+            check_no_pictures(path, overwrite=overwrite)
+            return
         if path.is_dir():
             raise OutputError(f"The output is a folder: {path}", hint="Give the path of a file")
         if not path.exists():
@@ -58,7 +62,7 @@ def check_target(path: Path, source: Path, *, overwrite: bool, piped: str | None
 def part_file(path: Path) -> Iterator[Path]:
     """A new file beside `path`, to be written to; becomes `path` when the block succeeds.
 
-    A pipe is written to as it is.
+    A pipe is written to as it is; numbered pictures all appear at the end.
 
     Its name is that of `path` with `.part` added, and with the process's number before that where
     such a file is there already: it may be anything, the source even. When the block fails, for
@@ -69,6 +73,10 @@ def part_file(path: Path) -> Iterator[Path]:
     """
     if path == PIPE:
         yield path
+        return
+    if is_sequence(path) and path.suffix.lower() in SEQUENCES:
+        with refusal_is_an_output_error(path), part_pictures(path) as part:
+            yield part
         return
     with refusal_is_an_output_error(path):
         part = _create_part(path)

@@ -10,6 +10,7 @@ from vfimamba_cli.errors import InputError, OutputError
 from vfimamba_cli.video.probe import open_input, pick_video_stream
 from vfimamba_cli.video.pyav import as_fraction
 from vfimamba_cli.video.scan import scan_packets
+from vfimamba_cli.video.sequence import pictures_of
 from vfimamba_cli.video.timeline import Timing
 
 TOLERANCE_SECONDS = Fraction(1, 1000)
@@ -72,3 +73,17 @@ def verify_video(
                 f"The written file has {found} {what} instead of {expected}: {path}",
                 hint="This is a fault of the program, please report it",
             )
+
+
+def verify_pictures(path: Path, *, frame_count: int) -> None:
+    """Check how many numbered pictures there are, and that none is empty.
+
+    Raises:
+        OutputError: naming what is there and what should be.
+    """
+    found = sum(picture.stat().st_size > 0 for picture in pictures_of(path).values())
+    if found != frame_count:
+        raise OutputError(
+            f"{found} pictures were written instead of {frame_count}: {path}",
+            hint="This is a fault of the program, please report it",
+        )

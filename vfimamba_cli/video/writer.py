@@ -33,7 +33,7 @@ from vfimamba_cli.video.retime import retimed_chapters
 from vfimamba_cli.video.streams import plan_streams
 from vfimamba_cli.video.target import check_target, part_file
 from vfimamba_cli.video.timeline import Timing
-from vfimamba_cli.video.verify import count_streams, verify_plan, verify_video
+from vfimamba_cli.video.verify import count_streams, verify_pictures, verify_plan, verify_video
 
 MAX_TIMESCALE = 10_000_000
 """Ticks per second up to which MP4 can hold gaps of several minutes."""
@@ -262,7 +262,9 @@ class VideoWriter:
         start, end = self._span
         count, duration = self._count, end - start
         verify_plan(self.path, self.timing, frame_count=count, duration_seconds=duration)
-        if part != PIPE:
+        if self.container.name == "image2":
+            verify_pictures(part, frame_count=count)
+        elif part != PIPE:
             verify_video(part, frame_count=count, duration_seconds=duration, stream_count=streams)
 
 
