@@ -192,7 +192,6 @@ REAL_CLIPS = {
     "hdr10-av1.mp4": (".mp4", "yuv420p10le", "hevc"),
     "sample_with_colr_mdcv_and_clli.mp4": (".mp4", "yuv420p10le", "hevc"),
     "alpha.webm": (".webm", "yuva420p", "vp9"),
-    "short.gif": (".mkv", "bgra", "ffv1"),
 }
 """What becomes of them by default."""
 

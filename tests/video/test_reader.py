@@ -400,3 +400,27 @@ def test_a_color_profile_that_cannot_be_carried_over_is_named(tmp_path):
         info, _ = read(tmp_path / "picture.png")
         gc.collect()
     assert info.side_data == ("ICC color profile",)
+
+
+@pytest.mark.parametrize(("see_through", "pixel_format"), [(True, "bgra"), (False, "bgr0")])
+def test_a_gif_has_alpha_only_if_some_picture_lets_something_through(
+    tmp_path, see_through, pixel_format
+):
+    path = tmp_path / "clip.gif"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("gif", 10, width=16, height=8, pix_fmt="pal8")
+        for i in range(3):
+            picture = av.VideoFrame(16, 8, "pal8")
+            palette = np.frombuffer(picture.planes[1], np.uint32)
+            palette[:] = 0xFF_00_00_00
+            palette[1] = 0x00_00_00_00 if see_through else 0xFF_30_20_10
+            np.frombuffer(picture.planes[0], np.uint8)[:] = i == 0
+            picture.pts = i
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    info, frames = read(path)
+    assert info.pixel_format == pixel_format
+    assert len(frames) == 3
+    assert len(frames[0].planes) == (4 if see_through else 3)
+    if not see_through:
+        assert [plane.max() for plane in frames[0].planes] == [0x20, 0x10, 0x30]

@@ -10,7 +10,7 @@ from typing import Self
 from av.video.frame import VideoFrame
 
 from vfimamba_cli.video.completeness import cut_off
-from vfimamba_cli.video.decoder import decoder_for
+from vfimamba_cli.video.decoder import decoder_for, is_opaque_gif
 from vfimamba_cli.video.probe import damage_is_an_input_error, open_input, pick_video_stream
 from vfimamba_cli.video.pyav import as_fraction
 from vfimamba_cli.video.scan import Scan
@@ -37,6 +37,8 @@ class Pictures:
         self.container = open_input(path)
         try:
             self.stream = pick_video_stream(self.container, path)
+            with damage_is_an_input_error(path):
+                self._opaque = is_opaque_gif(self.stream, path)
         except BaseException:
             self.container.close()
             raise
@@ -76,7 +78,7 @@ class Pictures:
             InputError: where the file turns out to be damaged.
         """
         packets = self.container.demux(self.stream)
-        decode = decoder_for(self.stream)
+        decode = decoder_for(self.stream, opaque=self._opaque)
         count = 0
         while True:
             with self._in_use, damage_is_an_input_error(self.path):
