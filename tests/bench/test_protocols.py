@@ -15,6 +15,7 @@ from vfimamba_cli.bench.quality import find_groups, run_protocols
 from vfimamba_cli.checkpoint.store import save_checkpoint
 from vfimamba_cli.model.config import ModelConfig
 from vfimamba_cli.model.registry import ModelSpec
+from vfimamba_cli.ops.scan import choose_backend
 from vfimamba_cli.video.still import read_still
 
 CPU = torch.device("cpu")
@@ -46,7 +47,9 @@ def tiny_model(tmp_path_factory, config):
 def saved(network, folder):
     path = folder / "weights.safetensors"
     save_checkpoint(path, network.spec, network.state_dict())
-    return Model(str(path), device=CPU, dtype=None)
+    model = Model(str(path), device=CPU, dtype=None)
+    model.network.use_scan(choose_backend("auto", CPU))
+    return model
 
 
 def run(protocol, model, folder, clips):
@@ -68,6 +71,7 @@ def check(score, truth, made, ssim=slow.ssim_matlab):
         expected = slow.psnr(picture, truth[number])
         assert 5 < expected < 60
         assert score.psnr[number] == pytest.approx(expected, abs=1e-4)
+    for number, picture in list(zip(truth, made, strict=True))[::3]:  # slow is slow
         assert score.ssim[number] == pytest.approx(ssim(picture, truth[number]), abs=1e-5)
 
 
