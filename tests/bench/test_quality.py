@@ -133,7 +133,8 @@ def test_the_table_has_a_row_per_method_a_column_per_protocol_and_published_numb
     assert done.exit_code == 0, done.stderr
     title, head, average, tiny, published, *_ = done.stdout.splitlines()
     assert title == (
-        "ucf101: PSNR in dB and SSIM over clips: 2, the first ones only: not to be compared"
+        "ucf101: PSNR in dB and SSIM over clips: 2, the first ones only: not to be compared; "
+        "ucf101 on frames of 48x32, not 256x256 as published: not to be compared"
     )
     assert head.split() == ["method", "ucf101", "settings"]
     assert average.split()[0] == "average"

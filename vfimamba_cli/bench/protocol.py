@@ -52,6 +52,7 @@ class Protocol:
         name: of the column.
         clips: key of `MEASURED_SETS`.
         pairs: what is given and asked for in each clip.
+        size: height and width of the published frames that are compared; None where they vary.
         shrink_to: height and width that frames are reduced to by area averaging.
         shrink_to_8bit: whether reduced frames, the true ones too, are rounded to 8 bits.
         crop: rows and columns cut off on each side.
@@ -69,6 +70,7 @@ class Protocol:
     name: str
     clips: str
     pairs: tuple[Pair, ...]
+    size: tuple[int, int] | None = None
     shrink_to: tuple[int, int] | None = None
     shrink_to_8bit: bool = False
     crop: tuple[int, int] | None = None
@@ -98,7 +100,7 @@ class Protocol:
 TRIPLET = (Pair(0, 2, (1,)),)
 EIGHTFOLD = (Pair(0, 32, tuple(range(4, 32, 4))),)
 MIDDLE_OF_32 = (Pair(0, 32, (16,)),)
-SIZE_2K = (1080, 2048)
+SIZE_2K, SIZE_4K = (1080, 2048), (2160, 4096)
 
 
 def strides(stride: int) -> tuple[Pair, ...]:
@@ -160,6 +162,7 @@ ALL = (
         "xtest-2k",
         EIGHTFOLD,
         flow_scale=0.5,
+        size=SIZE_2K,
         shrink_to=SIZE_2K,
         published=(
             Published("VFIMamba", 33.34),
@@ -175,6 +178,7 @@ ALL = (
     xtest(
         "xtest-4k",
         EIGHTFOLD,
+        size=SIZE_4K,
         flow_scale=0.25,
         published=(
             Published("VFIMamba", 32.15),
@@ -191,18 +195,21 @@ ALL = (
         "xtest-l-2k",
         MIDDLE_OF_32,
         flow_scale=0.5,
+        size=SIZE_2K,
         shrink_to=SIZE_2K,
         published=(Published("VFIMamba", 32.22),),
     ),
     xtest(
         "xtest-l-4k",
         MIDDLE_OF_32,
+        size=SIZE_4K,
         flow_scale=0.25,
         published=(Published("VFIMamba", 31.05),),
     ),
     Protocol(
         name="vimeo90k",
         clips="vimeo90k",
+        size=(256, 448),
         pairs=TRIPLET,
         flow_scale=1.0,
         tta_large=True,
@@ -222,6 +229,7 @@ ALL = (
     Protocol(
         name="ucf101",
         clips="ucf101",
+        size=(256, 256),
         pairs=TRIPLET,
         flow_scale=1.0,
         local=False,
@@ -234,8 +242,8 @@ ALL = (
     snu_film("medium", 36.40, 0.9805, local_large=True),
     snu_film("hard", 30.99, 0.9401, local_large=False),
     snu_film("extreme", 25.79, 0.8682, local_large=False),
-    xiph("xiph-2k", 37.13, 0.9451, shrink_to=SIZE_2K, shrink_to_8bit=True),
-    xiph("xiph-4k", 34.62, 0.9059, crop=(540, 1024)),
+    xiph("xiph-2k", 37.13, 0.9451, size=SIZE_2K, shrink_to=SIZE_2K, shrink_to_8bit=True),
+    xiph("xiph-4k", 34.62, 0.9059, size=SIZE_2K, crop=(540, 1024)),
     Protocol(name="davis7-middle", clips="davis7", pairs=(Pair(0, 8, (4,)),)),
     Protocol(name="davis7-next", clips="davis7", pairs=(Pair(0, 2, (1,)),)),
     Protocol(name="davis7-8x", clips="davis7", pairs=strides(8)),

@@ -62,7 +62,17 @@ class Results:
             else ", ".join(f"{name} {count}" for name, count in counts.items())
         )
         part = "" if self.limit is None else ", the first ones only: not to be compared"
-        return f"{self.dataset}: PSNR in dB and SSIM over clips: {clips}{part}"
+        other = "".join(f"; {text}: not to be compared" for text in self.other_sizes())
+        return f"{self.dataset}: PSNR in dB and SSIM over clips: {clips}{part}{other}"
+
+    def other_sizes(self) -> Iterator[str]:
+        """Where the frames are not of the size that the published ones are."""
+        for protocol in self.measured:
+            sizes = {score.size for score in self.scores if score.protocol == protocol.name}
+            if protocol.size is not None and (found := sizes - {protocol.size}):
+                height, width = min(found)
+                is_published = f"{protocol.size[1]}x{protocol.size[0]} as published"
+                yield f"{protocol.name} on frames of {width}x{height}, not {is_published}"
 
     def table(self) -> str:
         """The main table, then one of details per protocol."""

@@ -34,6 +34,7 @@ class Score:
 
     Attributes:
         protocol, method, clip: their names.
+        size: height and width of the frames that were compared.
         motion: between the given frames, in % of the width, see `motion_percent`.
         psnr, ssim: by the number of the made frame; PSNR in dB, infinite where it is exact.
         difference_error, flicker: of the sequence, in 8-bit levels, see `metrics`; None where the
@@ -43,6 +44,7 @@ class Score:
     protocol: str
     method: str
     clip: str
+    size: tuple[int, int]
     motion: float
     psnr: dict[int, float]
     ssim: dict[int, float]
@@ -75,7 +77,8 @@ class Score:
             name: {int(number): float(value) for number, value in values[name].items()}
             for name in ("psnr", "ssim")
         }
-        return cls(**{**values, **frames})
+        height, width = values["size"]
+        return cls(**{**values, **frames, "size": (height, width)})
 
 
 def arranged(clip: LoadedClip, protocol: Protocol) -> dict[int, Tensor]:
@@ -151,6 +154,7 @@ def score(method: Method, protocol: Protocol, clip: LoadedClip, frames: dict[int
         VfimambaError: the method cannot make them, or makes something else.
     """
     made = make_frames(method, protocol, clip.name, frames)
+    height, width = next(iter(frames.values())).shape[-2:]
     values = compare(list(made.values()), [frames[n] for n in made], protocol).tolist()
     steadiness = {}
     if protocol.is_sequence:
@@ -164,6 +168,7 @@ def score(method: Method, protocol: Protocol, clip: LoadedClip, frames: dict[int
         protocol=protocol.name,
         method=method.name,
         clip=clip.name,
+        size=(int(height), int(width)),
         motion=clip.motion_of(protocol),
         psnr=dict(zip(made, values[0], strict=True)),
         ssim=dict(zip(made, values[1], strict=True)),
