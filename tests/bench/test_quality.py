@@ -74,6 +74,8 @@ def functions(tmp_path, monkeypatch):
         "    made = linear(first, second, times)\n"
         "    made[0, 0, 1, 2, 3] = float('nan')\n"
         "    return made\n"
+        "def spoil(first, second, times):\n"
+        "    return first.zero_()[None]\n"
         "def broken(first, second, times):\n"
         "    raise RuntimeError('out of ideas')\n"
     )
@@ -346,6 +348,28 @@ def test_a_method_that_returns_something_else_is_named(triplets, functions, func
     done = run("ucf101", "--data", triplets, "--limit", 1, "--method", method)
     assert done.exit_code == 1
     assert f"error: {method} {message}" in done.stderr
+
+
+def test_a_method_that_writes_to_its_frames_spoils_no_other(triplets, functions, tmp_path):
+    psnr = {}
+    for before in ("spoil", "linear"):
+        file = tmp_path / f"{before}.json"
+        methods = ("--method", f"{functions}:{before}", "--method", f"{functions}:linear")
+        done = run("ucf101", "--data", triplets, "--limit", 1, *methods, "--json", file)
+        assert done.exit_code == 0, done.stderr
+        psnr[before] = json.loads(file.read_text())["summary"][-1]["psnr"]
+    assert psnr["spoil"] == psnr["linear"]
+
+
+def test_scores_that_cannot_be_read_are_an_input_error(triplets, tmp_path):
+    file, ledger = tmp_path / "out.json", tmp_path / "out.json.clips.jsonl"
+    options = ("--data", triplets, "--limit", 1, "--method", "average", "--json", file)
+    for content in (b"{}\n[1]\n", b"[1]\n", b"\xff\xfe\n", b"nonsense\n"):
+        ledger.write_bytes(content)
+        done = run("ucf101", *options)
+        assert done.exit_code in (2, 3)
+        assert str(ledger) in done.stderr
+        assert ledger.read_bytes() == content
 
 
 def test_a_method_that_fails_shows_its_own_traceback_and_the_clip(triplets, functions):

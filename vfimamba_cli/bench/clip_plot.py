@@ -22,8 +22,10 @@ def clip_plot(results: Results, protocol: Protocol, judged: str) -> str:
     for score in results.scores:
         if score.protocol == protocol.name and math.isfinite(score.mean_psnr):
             values.setdefault(score.method, {})[score.clip] = score.mean_psnr
-    order = sorted(values.get(judged, {}), key=lambda clip: values[judged][clip])
-    drawn = [values[method][clip] for method in values for clip in order if clip in values[method]]
+    own = values.get(judged, {})
+    clips = dict.fromkeys(clip for psnr in values.values() for clip in psnr)
+    order = sorted(clips, key=lambda clip: own.get(clip, math.inf))
+    drawn = [value for psnr in values.values() for value in psnr.values()]
     if not drawn:
         return f"<p>{escape(protocol.name)}: all frames are exact.</p>"
     low, high, step = rounded(min(drawn), max(drawn))

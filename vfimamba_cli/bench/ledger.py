@@ -39,16 +39,19 @@ class Ledger:
         self.resumed = len(self.scores)
 
     def _read(self, path: Path) -> None:
-        text = path.read_text(encoding="utf-8")
-        complete = text[: text.rfind("\n") + 1]  # a line cut off was not finished
         try:
+            text = path.read_text(encoding="utf-8")
+            complete = text[: text.rfind("\n") + 1]  # a line cut off was not finished
             first, *lines = [json.loads(line) for line in complete.splitlines()] or [self.settings]
+            begun_with = dict(first)
             scores = [Score.from_dict(line) for line in lines]
+        except OSError as error:
+            raise InputError(f"Cannot read: {error.strerror}: {path}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"The scores of an interrupted run are damaged: {path}", hint="Remove the file"
             ) from error
-        if different := differences(first, json.loads(json.dumps(self.settings))):
+        if different := differences(begun_with, json.loads(json.dumps(self.settings))):
             raise OptionError(
                 f"Another run's scores are kept here: {different}: {path}",
                 hint="Repeat its options to go on with it, remove the file, or give another --json",

@@ -143,9 +143,9 @@ class Model:
 class Function:
     """`package.module:function` of anybody's, called as `function(first, second, times)`.
 
-    It gets both frames as (1, 3, H, W) R'G'B' in [0, 1] on the device and the times as floats in
-    (0, 1), and returns (T, 1, 3, H, W). Modules are found as in Python itself, the current folder
-    first.
+    It gets both frames as (1, 3, H, W) R'G'B' in [0, 1] on the device, copies that it may write
+    to, and the times as floats in (0, 1), and returns (T, 1, 3, H, W). Modules are found as in
+    Python itself, the current folder first.
 
     Raises:
         OptionError: there is no such function.
@@ -160,7 +160,7 @@ class Function:
         """See `Method`."""
         times = [float(t) for t in question.pair.times]
         try:
-            return self.function(question.first, question.second, times)
+            return self.function(question.first.clone(), question.second.clone(), times)
         except Exception as error:
             error.add_note(f"while {self.name} made {question.clip} for {question.protocol.name}")
             raise
