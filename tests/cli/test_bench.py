@@ -119,7 +119,10 @@ def test_without_sizes_cost_takes_the_papers(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--speed", "--plot", "x.svg"), "--plot draws what --cost or --receptive-field finds"),
+        (
+            ("--speed", "--plot", "x.svg"),
+            "--plot draws what --cost, --receptive-field or --radar finds",
+        ),
         (("--scan", "--json", "x.json"), "--scan writes no --json"),
         (("--end-to-end", "--size", "33x32"), "H.264 has even sizes only, not 33x32"),
         (("--speed", "--flow-scale", "2"), "Not a flow scale: '2'"),
@@ -149,7 +152,7 @@ def test_exactly_one_measurement_is_asked_for(what):
     done = run(*what)
     assert done.exit_code == 2
     assert (
-        "exactly one of --dataset, --speed, --end-to-end, --scan, --cost and --receptive-field"
+        "exactly one of --dataset, --speed, --end-to-end, --scan, --cost, --receptive-field and"
         in done.stderr
     )
 

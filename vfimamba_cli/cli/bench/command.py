@@ -8,7 +8,7 @@ import typer
 
 from vfimamba_cli.bench.protocol import DATASETS
 from vfimamba_cli.cli.bench.kernels import print_cost, print_receptive_fields, print_scan
-from vfimamba_cli.cli.bench.quality import print_inventory, print_quality
+from vfimamba_cli.cli.bench.quality import draw_results, print_inventory, print_quality
 from vfimamba_cli.cli.bench.timing import print_end_to_end, print_speed
 from vfimamba_cli.cli.errors import user_errors
 from vfimamba_cli.cli.interpolate import FLOW_SCALES
@@ -43,6 +43,10 @@ def bench(
     receptive_field: Annotated[
         bool, typer.Option("--receptive-field", help="What a feature sees: S6, others, and models")
     ] = False,
+    radar: Annotated[
+        list[Path] | None,
+        typer.Option(help="Draw this --json of a --dataset as a radar chart; may be repeated"),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -83,21 +87,21 @@ def bench(
         Path | None, typer.Option(help="Show what --dataset found on this .html page")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw --cost or --receptive-field into this .svg file")
+        Path | None, typer.Option(help="Draw --cost, --receptive-field or --radar into this .svg")
     ] = None,
 ) -> None:
     """Measure models, by one of the first options."""
     with user_errors():
         network = scan + cost + receptive_field
-        if (dataset is not None) + speed + end_to_end + network != 1:
+        if (dataset is not None) + bool(radar) + speed + end_to_end + network != 1:
             raise OptionError(
-                "Give exactly one of --dataset, --speed, --end-to-end, --scan, --cost and "
-                "--receptive-field",
+                "Give exactly one of --dataset, --speed, --end-to-end, --scan, --cost, "
+                "--receptive-field and --radar",
                 hint="For example: vfimamba bench --speed --size 640x352",
             )
-        if plot is not None and not (cost or receptive_field):
+        if plot is not None and not (cost or receptive_field or radar):
             raise OptionError(
-                "--plot draws what --cost or --receptive-field finds",
+                "--plot draws what --cost, --receptive-field or --radar finds",
                 hint="Add one of them, or leave it out",
             )
         if (method or report or verify) and dataset is None:
@@ -117,6 +121,8 @@ def bench(
             print_end_to_end(models, data, sizes, scale, tile, device, limit, json)
         elif cost:
             print_cost(models, sizes, scale, json, plot)
+        elif radar:
+            draw_results(radar, plot)
         elif receptive_field:
             print_receptive_fields(models, device, json, plot)
         elif scan:

@@ -60,3 +60,16 @@ def print_inventory(dataset: str, data: Path | None) -> None:
             typer.echo(line)
     if not whole:
         raise InputError(f"The dataset is not whole: {dataset}")
+
+
+def draw_results(documents: list[Path], picture: Path | None) -> None:
+    """A radar chart of what earlier runs wrote.
+
+    Raises:
+        OptionError: there is nowhere to draw to.
+    """
+    from vfimamba_cli.bench.radar import draw_radar
+
+    if picture is None:
+        raise OptionError("--radar draws, but where to?", hint="Add --plot FILE.svg")
+    write(picture, draw_radar(documents))
