@@ -226,6 +226,7 @@ def test_a_lower_rate_takes_source_frames_where_it_meets_them(tmp_path):
         tmp_path / "in.mp4", tmp_path / "out.mp4", time=TimeOptions(fps=12), engine=TINY_CPU
     )
     assert report.frames == Counter(source=3)
+    assert "6 -> 3 frames (3 source)" in report.summary()
 
 
 def test_slow_motion_lasts_longer_at_the_rate_of_the_source(tmp_path):
@@ -343,6 +344,7 @@ def test_the_stage_that_the_engine_waits_for_is_named(decode, encode, engine, li
         output=Path("out.mp4"),
         info=SimpleNamespace(rate=Fraction(25)),
         rate=Fraction(50),
+        source_frames=5,
         frames=Counter(source=5, made=4, held=1),
         seconds=10.0,
         engine_seconds=engine,

@@ -89,3 +89,19 @@ def test_fields_are_made_whole_pictures_at_the_same_times(tmp_path):
         then = pan_planes(2 * i, *SIZE, speed=6)[0].astype(float)
         off, woven_off = (np.abs(f.planes[0] - then)[8:-8].mean() for f in (whole[i], fields[i]))
         assert off < 0.3 * woven_off
+
+
+@pytest.mark.parametrize("off", [0, 40])
+def test_a_container_that_seeks_too_far_is_read_from_its_beginning(tmp_path, monkeypatch, off):
+    path = tmp_path / "in.mp4"
+    make_clip(path, frames=150, size=(32, 32), rate=25, audio=False, keyframes=10)
+    _, whole = frames_of(path)
+
+    def too_far(self, ticks):
+        self.container.seek(ticks + off, stream=self.stream)
+        return True
+
+    monkeypatch.setattr(Pictures, "_seek", too_far)
+    _, part = frames_of(path, start_seconds=Fraction(4))
+    assert len(part) == 50
+    assert all(map(same_planes, part, whole[100:]))

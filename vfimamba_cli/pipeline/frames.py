@@ -39,6 +39,7 @@ class FrameMaker:
         mask: where made frames are to be as the source frame before them. Black bars are anyway.
 
     Attributes:
+        taken: source frames so far.
         count: frames given out so far, by kind.
         seconds: that the engine's device computed made frames for, of those given out.
     """
@@ -58,6 +59,7 @@ class FrameMaker:
         self.cut = cut
         self.mask = mask
         self.transfer = choose_transfer(engine.device)
+        self.taken = 0
         self.count: Counter[str] = Counter()
         self.seconds = 0.0
         self._rgb: tuple[Frame, Tensor] | None = None
@@ -91,21 +93,19 @@ class FrameMaker:
 
     def pending(self, source: Iterable[Shown]) -> Iterator[tuple[Slot, Pending]]:
         """The same before it is known how long they last. Sets when the last one ends."""
-        index = 0
         for before, now in pairwise(chain(source, (None,))):
             assert before is not None
-            last = index + len(before.spans) - 1
-            spans = enumerate(before.spans, start=index)
+            spans = enumerate(before.spans, start=self.taken)
+            self.taken += len(before.spans)
             if now is not None:
                 slots = [slot for i, span in spans for slot in self.timeline.slots(i, *span)]
                 yield from self.fill(before, now, slots)
             else:
-                *others, (_, end) = spans
+                *others, (last, end) = spans
                 slots = [slot for i, span in others for slot in self.timeline.slots(i, *span)]
                 slots += self.timeline.tail_slots(last, *end)
                 self._end = self.timeline.end_seconds(last, *end)
                 yield from self.hold(before.frame, slots)
-            index = last + 1
 
     def fill(
         self, shown: Shown, following: Shown, slots: Sequence[Slot]

@@ -31,6 +31,7 @@ class Report:
         info: the source.
         rate: average frames per second of the result.
         cuts: where there was one, in seconds after the source's first picture.
+        source_frames: that were read.
         frames: how many of each kind were written: source, made, held (before a cut or after the
             last frame), blended (across a cut), static (between two identical frames).
         seconds: wall time of it all, without loading the model.
@@ -44,6 +45,7 @@ class Report:
     output: Path | None
     info: VideoInfo
     rate: Fraction
+    source_frames: int
     frames: Counter[str]
     seconds: float
     engine_seconds: float
@@ -73,14 +75,15 @@ class Report:
 
     def summary(self) -> str:
         """One line for people."""
-        source = self.frames["source"]
+        kept = self.frames["source"]
         kinds = ", ".join(
             f"{self.frames[kind]} {kind}"
-            for kind in ("made", "held", "blended", "static")
-            if self.frames[kind]
+            for kind in ("source", "made", "held", "blended", "static")
+            if self.frames[kind] and not (kind == "source" and kept == self.source_frames)
         )
         return (
-            f"{self.output or 'discarded'}: {source} -> {self.frames.total()} frames ({kinds}), "
+            f"{self.output or 'discarded'}: {self.source_frames} -> {self.frames.total()} frames "
+            f"({kinds}), "
             f"{float(self.info.rate):.6g} -> {float(self.rate):.6g} fps, "
             f"{self.seconds:.1f} s: {self.frames.total() / self.seconds:.2f} frames/s, "
             f"of them {self.made_rate:.2f} made, which the engine alone makes at "
@@ -121,6 +124,7 @@ class Watch:
             output=output,
             info=info,
             rate=rate,
+            source_frames=maker.taken,
             frames=maker.count,
             seconds=now - self.started,
             engine_seconds=maker.seconds,
