@@ -12,6 +12,7 @@ from vfimamba_cli.bench.ledger import Ledger
 from vfimamba_cli.bench.method import Model
 from vfimamba_cli.bench.protocol import PROTOCOLS
 from vfimamba_cli.bench.quality import find_groups, run_protocols
+from vfimamba_cli.bench.speed import DTYPES
 from vfimamba_cli.checkpoint.store import save_checkpoint
 from vfimamba_cli.model.config import ModelConfig
 from vfimamba_cli.model.registry import ModelSpec
@@ -189,3 +190,22 @@ def test_xiph(tmp_path, request, model, name):
         first, truth, second = (arranged(center + i) for i in (-1, 0, 1))
         made = slow.to_8bit(slow.triplet(method.network, first, second, multiple=32, **path))
         check(scores[f"BoxingPractice/{center:03}"], {1: truth}, [made], slow.ssim_uniform)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("dtype", "tolerance"), [("fp32", 0.02), ("auto", 0.2)])
+@pytest.mark.parametrize("name", ["ucf101", "snu-film-easy", "xtest-2k"])
+def test_a_gpu_gives_the_numbers_of_the_cpu(tmp_path, golden, name, dtype, tolerance):
+    """In fp32 up to rounding; in fp16, with the engine's own kernels, nearly so."""
+    write = {"ucf101": layouts.write_ucf101, "xtest-2k": layouts.write_xtest}
+    write.get(name, layouts.write_snu_film)(tmp_path, size=(128, 192))
+    protocol = replace(PROTOCOLS[name], shrink_to=(64, 96) if name == "xtest-2k" else None)
+    weights = golden.name
+    cuda = torch.device("cuda")
+    model = Model(weights, device=cuda, dtype=DTYPES[dtype])
+    (expected,) = run(protocol, golden, tmp_path, 1).values()
+    ledger = Ledger(None, {})
+    run_protocols(find_groups([protocol], data=tmp_path, limit=1), [model], ledger, device=cuda)
+    (found,) = ledger.scores.values()
+    assert found.psnr == pytest.approx(expected.psnr, abs=tolerance)
+    assert found.ssim == pytest.approx(expected.ssim, abs=tolerance / 20)

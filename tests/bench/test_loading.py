@@ -1,0 +1,92 @@
+"""Clips are read while earlier ones are being measured."""
+
+from threading import Event
+
+import numpy as np
+import pytest
+import torch
+
+from vfimamba_cli.bench.ledger import Ledger
+from vfimamba_cli.bench.loading import load_clips
+from vfimamba_cli.bench.method import Average
+from vfimamba_cli.bench.protocol import PROTOCOLS
+from vfimamba_cli.bench.quality import Group, run_protocols
+from vfimamba_cli.data.datasets import MEASURED_SETS
+from vfimamba_cli.errors import InputError
+
+PROTOCOL = PROTOCOLS["ucf101"]
+CPU = torch.device("cpu")
+
+
+class Told:
+    """A clip that says when its last frame was read."""
+
+    file_count = 0
+
+    def __init__(self, name, *, broken=False):
+        self.name = name
+        self.broken = broken
+        self.was_read = Event()
+
+    def read(self, number):
+        if self.broken:
+            raise InputError(f"Cannot decode: {self.name}")
+        if number == 2:
+            self.was_read.set()
+        return np.full((16, 24, 3), 10 * number, np.uint8)
+
+    def missing(self):
+        return []
+
+
+def group(clips):
+    return Group(MEASURED_SETS["ucf101"], (PROTOCOL,), clips, len(clips))
+
+
+def test_the_next_clip_is_read_while_a_method_works_on_one():
+    clips = [Told(f"{i}") for i in range(4)]
+    overlapped = []
+
+    class Waiting(Average):
+        def make(self, question):
+            following = clips[min(int(question.clip) + 1, 3)]
+            overlapped.append(following.was_read.wait(timeout=30))
+            return super().make(question)
+
+    ledger = Ledger(None, {})
+    run_protocols([group(clips)], [Waiting()], ledger, device=CPU)
+    assert overlapped == [True] * 4
+    assert [score.clip for score in ledger.scores.values()] == ["0", "1", "2", "3"]
+
+
+def test_a_broken_clip_fails_in_its_turn_after_all_before_it():
+    clips = [Told("0"), Told("1"), Told("2", broken=True), Told("3")]
+    ledger = Ledger(None, {})
+    with pytest.raises(InputError, match="Cannot decode: 2"):
+        run_protocols([group(clips)], [Average()], ledger, device=CPU)
+    assert [score.clip for score in ledger.scores.values()] == ["0", "1"]
+
+
+def test_only_what_the_protocols_need_is_read():
+    class Strict(Told):
+        def read(self, number):
+            assert number in (0, 2, 1), number
+            return super().read(number)
+
+    with load_clips([Strict("0")], [PROTOCOL], CPU) as loaded:
+        (clip,) = loaded
+    assert sorted(clip.frames) == [0, 1, 2]
+    assert clip.frames[1][0, 0].tolist() == [10, 10, 10]
+
+
+@pytest.mark.gpu
+def test_frames_arrive_on_the_gpu_as_they_were_read():
+    clips = [Told(f"{i}") for i in range(8)]
+    with load_clips(clips, [PROTOCOL], torch.device("cuda")) as loaded:
+        for clip in loaded:
+            busy = torch.rand(2048, 2048, device="cuda")
+            for _ in range(20):
+                busy = busy @ busy / 2048
+            for number, frame in clip.frames.items():
+                assert frame.device.type == "cuda"
+                assert frame.unique().tolist() == [10 * number]
