@@ -157,6 +157,7 @@ def test_the_document_names_everything_the_numbers_depend_on(triplets, tmp_path)
     assert found["machine"]["cpu"]
     assert set(found["machine"]["versions"]) >= {"torch", "python", "vfimamba", "av"}
     assert found["methods"]["vfimamba-s"]["dtype"] == "float32"
+    assert found["methods"]["vfimamba-s"]["settings of"] == "the small network"
     assert len(found["methods"]["vfimamba-s"]["weights"]) == 64
     protocol = found["protocols"]["ucf101"]
     assert (protocol["local"], protocol["to_8bit"], protocol["flow_scale"]) == (False, True, 1.0)

@@ -104,6 +104,7 @@ class Model:
             "device": str(engine.device),
             "dtype": str(engine.dtype).removeprefix("torch."),
             "scan": engine.backend.name,
+            "settings of": "the large network" if self.is_large else "the small network",
             "weights": "random" if name in HIDDEN else sha256(find_weights(name)),
         }
 
