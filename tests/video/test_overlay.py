@@ -151,3 +151,8 @@ def test_a_mask_that_does_not_fit_is_refused_before_any_work(tmp_path):
     pictures = PictureOptions(mask=tmp_path / "mask.png")
     with pytest.raises(InputError, match="the video 32x32"):
         interpolate_video(tmp_path / "in.mp4", tmp_path / "out.mp4", pictures=pictures)
+
+
+def test_a_black_frame_has_the_bars_of_the_other():
+    bars = find_bars(frame(0, top=HEIGHT), frame(1, top=4, bottom=6))
+    assert (bars.top, bars.bottom, bars.left, bars.right) == (4, 6, 0, 0)

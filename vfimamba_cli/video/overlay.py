@@ -5,7 +5,7 @@ H x W luma samples; h x w samples of any plane.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import av
 import numpy as np
@@ -41,18 +41,12 @@ class Bars:
 
 def find_bars(first: Frame, second: Frame) -> Bars | None:
     """The bars that both frames have; None if there are none."""
-    lit = [*_lit_planes(first), *_lit_planes(second)]
     limit = _black_limit(first.color)
-    edges = {
-        name: min(_dark_lines(plane, limit) for plane in turned)
-        for name, turned in (
-            ("top", lit),
-            ("bottom", [plane[::-1] for plane in lit]),
-            ("left", [plane.T for plane in lit]),
-            ("right", [plane.T[::-1] for plane in lit]),
-        )
-    }
-    return Bars(**edges) if any(edges.values()) else None
+    edges = [_dark_edges(plane, limit) for plane in (*_lit_planes(first), *_lit_planes(second))]
+    top, bottom, left, right = (min(sizes) for sizes in zip(*edges, strict=True))
+    if not (top or bottom or left or right):
+        return None
+    return Bars(top=top, bottom=bottom, left=left, right=right)
 
 
 def _lit_planes(frame: Frame) -> Planes:
@@ -65,12 +59,20 @@ def _black_limit(color: ColorSpec) -> int:
     return (black + NEARLY_BLACK) * step
 
 
-def _dark_lines(plane: Plane, limit: int) -> int:
-    """How many of the first lines of (h, w) hold nothing brighter than `limit`."""
-    if plane[0].max() > limit:  # nearly always, and at once
-        return 0
-    lit = np.flatnonzero(plane.max(axis=1) > limit)
-    return int(lit[0]) if len(lit) else len(plane)
+def _dark_edges(plane: Plane, limit: int) -> tuple[int, int, int, int]:
+    """Lines of (h, w) from the top and the bottom, columns from the left and the right, that hold
+    nothing brighter than `limit`.
+    """
+    sizes: list[int] = []
+    for axis, outer in ((1, plane[[0, -1]]), (0, plane[:, [0, -1]].T)):
+        if (outer.max(axis=1) > limit).all():  # nearly always, and at once
+            sizes += [0, 0]
+            continue
+        lit = np.flatnonzero(plane.max(axis=axis) > limit)
+        length = plane.shape[1 - axis]
+        sizes += [int(lit[0]), length - 1 - int(lit[-1])] if len(lit) else [length, length]
+    top, bottom, left, right = sizes
+    return top, bottom, left, right
 
 
 class Mask:
@@ -82,7 +84,7 @@ class Mask:
 
     def __init__(self, weight: npt.NDArray[np.float32]) -> None:
         self.weight = weight
-        self._scaled: dict[tuple[int, int], npt.NDArray[np.float32]] = {}
+        self._scaled: dict[tuple[int, int], tuple[slice, slice, npt.NDArray[Any]]] = {}
 
     @classmethod
     def read(cls, path: Path, *, height: int, width: int) -> Self:
@@ -110,20 +112,27 @@ class Mask:
     def keep(self, made: Planes, source: Planes) -> None:
         """Put what the mask covers of `source` over `made`."""
         for plane, original in zip(made, source, strict=True):
-            weight = self._for(plane.shape)
-            rows, columns = (_extent(weight.max(axis=axis)) for axis in (1, 0))
-            here, there, share = (x[rows, columns] for x in (plane, original, weight))
-            mixed = here + share * (there.astype(np.float32) - here)
-            here[...] = np.rint(mixed)
+            rows, columns, share = self._for(plane.shape)
+            here, there = plane[rows, columns], original[rows, columns]
+            if share.dtype == np.bool_:
+                np.copyto(here, there, where=share)
+            else:
+                here[...] = np.rint(here + share * (there.astype(np.float32) - here))
 
-    def _for(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        """The weight for a plane (h, w): a sample is kept as much as any that it stands for."""
+    def _for(self, shape: tuple[int, ...]) -> tuple[slice, slice, npt.NDArray[Any]]:
+        """Where a plane (h, w) is covered, and how much there: yes or no, if that is all.
+
+        A sample is kept as much as any pixel that it stands for.
+        """
         h, w = shape[:2]
         if (h, w) not in self._scaled:
             height, width = self.weight.shape
-            rows = np.maximum.reduceat(self.weight, np.arange(h) * -(-height // h), axis=0)
-            scaled = np.maximum.reduceat(rows, np.arange(w) * -(-width // w), axis=1)
-            self._scaled[h, w] = scaled
+            weight = np.maximum.reduceat(self.weight, np.arange(h) * -(-height // h), axis=0)
+            weight = np.maximum.reduceat(weight, np.arange(w) * -(-width // w), axis=1)
+            rows, columns = (_extent(weight.max(axis=axis)) for axis in (1, 0))
+            share = weight[rows, columns]
+            plain = bool(((share == 0) | (share == 1)).all())
+            self._scaled[h, w] = rows, columns, share.astype(np.bool_) if plain else share
         return self._scaled[h, w]
 
 
