@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from tests.clips import make_clip
+from vfimamba_cli.errors import OutputError
 from vfimamba_cli.pipeline import interpolate_video
 from vfimamba_cli.pipeline.options import EngineOptions, TimeOptions
 from vfimamba_cli.video.options import WriteOptions
+from vfimamba_cli.video.webp import frame_durations, verify_webp
 
 ENGINE = EngineOptions(model="tiny", device="cpu")
 
@@ -63,3 +65,20 @@ def test_sound_that_an_animation_has_no_place_for_is_said(tmp_path):
         tmp_path / "in.mp4", tmp_path / "out.gif", engine=ENGINE, announce=said.append
     )
     assert any("(aac) is dropped: GIF cannot hold it" in line for line in said)
+
+
+@pytest.mark.parametrize("rate", [25, Fraction(30000, 1001)])
+def test_a_webp_has_all_its_frames_and_their_times(tmp_path, rate):
+    make_clip(tmp_path / "in.mp4", frames=4, rate=rate)
+    interpolate_video(tmp_path / "in.mp4", tmp_path / "out.webp", engine=ENGINE)
+    durations = list(frame_durations((tmp_path / "out.webp").read_bytes()))
+    assert len(durations) == 7  # the last one is held, and stored once
+    assert float(sum(durations)) == pytest.approx(4 / float(rate), abs=0.002)
+
+
+def test_a_webp_that_is_shorter_than_planned_is_noticed(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=2, rate=25)
+    interpolate_video(tmp_path / "in.mp4", tmp_path / "out.webp", engine=ENGINE)
+    verify_webp(tmp_path / "out.webp", frame_count=4, duration_seconds=Fraction(2, 25))
+    with pytest.raises(OutputError, match=r"has 3 frames of 0.08 s in all instead of 5 of 0.1 s"):
+        verify_webp(tmp_path / "out.webp", frame_count=5, duration_seconds=Fraction(1, 10))

@@ -127,6 +127,7 @@ CODECS = {
 OWN = {
     "GIF": VideoCodec(encoder="gif"),
     "APNG": VideoCodec(encoder="apng"),
+    "WebP": VideoCodec(encoder="libwebp_anim", fixed={"quality": "90"}),
     "Y4M": VideoCodec(encoder="wrapped_avframe"),
     "PNG pictures": VideoCodec(encoder="png"),
     "TIFF pictures": VideoCodec(encoder="tiff", fixed={"compression_algo": "deflate"}),

@@ -121,6 +121,14 @@ APNG = Container(
     constant=True,
     only=True,
 )
+WEBP = Container(
+    name="webp",
+    title="WebP",
+    video=frozenset({"webp"}),
+    tick_seconds=MILLISECOND,
+    constant=True,
+    only=True,
+)
 Y4M = Container(
     name="yuv4mpegpipe",
     title="Y4M",
@@ -146,6 +154,7 @@ CONTAINERS = {
     ".nut": NUT,
     ".gif": GIF,
     ".apng": APNG,
+    ".webp": WEBP,
     ".y4m": Y4M,
 }
 """File name extension -> container."""

@@ -34,6 +34,7 @@ from vfimamba_cli.video.streams import plan_streams
 from vfimamba_cli.video.target import check_target, part_file
 from vfimamba_cli.video.timeline import Timing
 from vfimamba_cli.video.verify import count_streams, verify_pictures, verify_plan, verify_video
+from vfimamba_cli.video.webp import verify_webp
 
 MAX_TIMESCALE = 10_000_000
 """Ticks per second up to which MP4 can hold gaps of several minutes."""
@@ -41,7 +42,11 @@ MAX_TIMESCALE = 10_000_000
 MIN_MOVIE_TIMESCALE = 90_000
 """Sound starts at a whole tick of the movie, so these must be short."""
 
-MUXER_OPTIONS = {"apng": {"plays": "0"}, "yuv4mpegpipe": {"strict": "-1"}}
+MUXER_OPTIONS = {
+    "apng": {"plays": "0"},
+    "webp": {"loop": "0"},
+    "yuv4mpegpipe": {"strict": "-1"},
+}
 """By name of the container: play for ever; more than 8 bits."""
 
 FALLBACK_TIME_BASE = Fraction(1, 1_000_000)
@@ -264,6 +269,8 @@ class VideoWriter:
         verify_plan(self.path, self.timing, frame_count=count, duration_seconds=duration)
         if self.container.name == "image2":
             verify_pictures(part, frame_count=count)
+        elif self.container.name == "webp":
+            verify_webp(part, frame_count=count, duration_seconds=duration)
         elif part != PIPE:
             verify_video(part, frame_count=count, duration_seconds=duration, stream_count=streams)
 
