@@ -40,6 +40,22 @@ def test_pictures_come_out_numbered_in_close_colors(clip, folder, suffix, error)
         assert np.abs(old.astype(int) - new).mean() < error
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_pictures_of_an_hd_source_have_its_colors(folder, suffix):
+    source = folder.parent / "hd.mp4"
+    tags = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
+    make_clip(source, frames=1, size=(64, 48), audio=False, tags=tags)
+    interpolate_video(source, folder / f"%d{suffix}", engine=ENGINE)
+    with av.open(str(source)) as container:
+        expected = next(container.decode(video=0)).to_ndarray(format="rgb24")  # by its tags
+    with av.open(str(folder / f"1{suffix}")) as container:
+        picture = next(container.decode(video=0))
+        picture.colorspace = 5  # as every reader of JPEG takes it
+        found = picture.to_ndarray(format="rgb24")
+    means = np.abs(expected.astype(int).mean(axis=(0, 1)) - found.mean(axis=(0, 1)))
+    assert means.max() < 1.5
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
 def test_pictures_go_in_and_stay_as_they_were(clip, folder, suffix):
     interpolate_video(clip, folder / f"%03d{suffix}", engine=ENGINE)

@@ -101,3 +101,12 @@ def limited(color: ColorSpec) -> ColorSpec:
     if not color.full_range or model_of(color) == "rgb":
         return color
     return replace(color, full_range=False, tags=replace(color.tags, range=LIMITED_RANGE))
+
+
+def jfif(color: ColorSpec) -> ColorSpec:
+    """Y'CbCr of `color` as JPEG files have it: BT.601 in full range.
+
+    Source: JFIF 1.02.
+    """
+    tags = replace(color.tags, matrix=MATRIX_CODES["bt601"], range=FULL_RANGE)
+    return replace(color, matrix="bt601", full_range=True, tags=tags)

@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from vfimamba_cli.errors import OutputError
 from vfimamba_cli.frame import UNSPECIFIED, ColorSpec, Frame
-from vfimamba_cli.video.closest import FULL_RANGE, MATRIX_CODES, closest_color, limited
+from vfimamba_cli.video.closest import FULL_RANGE, MATRIX_CODES, closest_color, jfif, limited
 from vfimamba_cli.video.formats import FORMATS, format_for, model_of
 from vfimamba_cli.video.hdr import hdr_options
 from vfimamba_cli.video.info import VideoInfo
@@ -26,7 +26,11 @@ ALPHA_BESIDE = {"libvpx", "libvpx-vp9"}
 LIMITED_ONLY = {"prores_ks"}
 """Encoders whose streams cannot say that their range is full: players take it as limited."""
 
+JFIF = {"mjpeg"}
+"""Encoders whose pictures are taken for BT.601 in full range, whatever they say."""
+
 TAKEN = {
+    "libwebp_anim": ("bgra",),  # its Y'CbCr is BT.601, unsaid; R'G'B' it converts itself
     "gif": ("bgr0", "bgra"),
     "wrapped_avframe": (
         "gray",
@@ -99,6 +103,8 @@ def encoded_color(encoder: str, info: VideoInfo, *, alpha_beside: bool = True) -
             f"{info.path}",
             hint="Choose another one",
         )
+    if encoder in JFIF:
+        return jfif(color)
     return limited(color) if encoder in LIMITED_ONLY else color
 
 
