@@ -53,7 +53,7 @@ def test_pictures_of_an_hd_source_have_its_colors(folder, suffix):
         picture.colorspace = 5  # as every reader of JPEG takes it
         found = picture.to_ndarray(format="rgb24")
     means = np.abs(expected.astype(int).mean(axis=(0, 1)) - found.mean(axis=(0, 1)))
-    assert means.max() < 1
+    assert means.max() < 1.5  # 2.1 by another matrix; the library rounds down by up to 1.4
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
