@@ -9,7 +9,7 @@ from tests.clips import pan_planes
 from vfimamba_cli.errors import InputError
 from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.video.cutlist import CutList, read_cuts, write_cuts
-from vfimamba_cli.video.cuts import changes, is_cut, is_static, known_changes
+from vfimamba_cli.video.cuts import FLASH, changes, is_cut, is_static, known_changes
 from vfimamba_cli.video.reader import VideoReader
 
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/test"
@@ -184,3 +184,18 @@ def test_a_list_that_is_none_is_named(tmp_path, text, message):
         (tmp_path / "cuts.txt").write_text(text)
     with pytest.raises(InputError, match=rf"{message}.*cuts\.txt"):
         read_cuts(tmp_path / "cuts.txt")
+
+
+def test_only_a_few_frames_are_read_ahead():
+    taken = []
+
+    def frames():
+        for i in range(40):
+            taken.append(i)
+            yield scene(i, seed=i // 5)
+
+    given = changes(frames())
+    for count in range(1, 41):
+        next(given)
+        assert len(taken) - count <= FLASH
+    assert len(taken) == 40

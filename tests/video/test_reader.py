@@ -424,3 +424,14 @@ def test_a_gif_has_alpha_only_if_some_picture_lets_something_through(
     assert len(frames[0].planes) == (4 if see_through else 3)
     if not see_through:
         assert [plane.max() for plane in frames[0].planes] == [0x20, 0x10, 0x30]
+
+
+@pytest.mark.parametrize("frames", [24, 25])
+def test_a_constant_rate_counted_in_milliseconds_is_no_variable_one(tmp_path, frames):
+    ticks = [round(i * 1000 * Fraction(1001, 30000)) for i in range(frames + 1)]
+    uneven = [*ticks[:10], *(tick + 3 for tick in ticks[10:])]
+    for name, times in (("even", ticks), ("uneven", uneven)):
+        path = tmp_path / f"{name}.mkv"
+        make_clip(path, frames=frames, ticks=times, time_base=Fraction(1, 1000), audio=False)
+        with VideoReader(path) as reader:
+            assert reader.info.variable_rate == (name == "uneven")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import median, median_low
 
 from av.container import InputContainer
 from av.packet import Packet
@@ -67,7 +67,7 @@ class Scan:
     def varies(self, time_base: Fraction) -> bool:
         """Whether some picture lasts longer or shorter than most, by more than a millisecond."""
         gaps = [after - before for before, after in pairwise(self.pts)]
-        typical = median((*gaps, self.last_duration))
+        typical = median_low((*gaps, self.last_duration))
         return any(
             abs(gap - typical) * time_base > JITTER_SECONDS for gap in (*gaps, self.last_duration)
         )
