@@ -58,6 +58,16 @@ def test_a_gif_comes_out_of_a_gif_with_what_is_transparent(tmp_path):
     assert report.frames.total() == len(colors(tmp_path / "out.gif")) == 8
 
 
+def test_a_gif_too_fast_for_players_is_refused_and_a_slower_one_is_not(tmp_path):
+    source, target = tmp_path / "in.mp4", tmp_path / "out.gif"
+    make_clip(source, frames=3, rate=30, size=(64, 48), audio=False)
+    with pytest.raises(OutputError, match="keep up with 50 frames per second, not with 60") as said:
+        interpolate_video(source, target, engine=ENGINE)
+    assert "--fps 50" in said.value.hint
+    interpolate_video(source, target, engine=ENGINE, time=TimeOptions(fps=50))
+    assert len(colors(target)) == 5
+
+
 def test_sound_that_an_animation_has_no_place_for_is_said(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=2, size=(64, 48))
     said = []

@@ -22,6 +22,7 @@ class Container:
         title: for people.
         video: FFmpeg's names of the codecs that players expect in it; None for any.
         tick_seconds: what it rounds times to; None if it takes any.
+        most_per_second: frames that its players keep up with; None for any.
         constant: whether it holds constant rates only.
         reordered: whether it says how long each picture lasts in the order of presentation. Where
             not, and the rate varies, pictures have to be coded in that order.
@@ -42,6 +43,7 @@ class Container:
     title: str
     video: frozenset[str] | None = None
     tick_seconds: Fraction | None = None
+    most_per_second: int | None = None
     constant: bool = False
     reordered: bool = True
     only: bool = False
@@ -112,6 +114,7 @@ GIF = Container(
     title="GIF",
     video=frozenset({"gif"}),
     tick_seconds=Fraction(1, 100),
+    most_per_second=50,  # a shorter time than two ticks is taken for ten by browsers
     only=True,
 )
 APNG = Container(

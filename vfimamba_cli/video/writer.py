@@ -122,6 +122,13 @@ class VideoWriter:
                 hint="Choose an output name that ends in .mkv, which holds nearly everything, or "
                 "leave out --strict",
             )
+        most = self.container.most_per_second
+        if most is not None and self.rate > most:
+            raise OutputError(
+                f"Players of {self.container.title} keep up with {most} frames per second, not "
+                f"with {float(self.rate):.5g}: {self.path}",
+                hint=f"Pass --fps {most} or less",
+            )
         if self.time_base.denominator > MAX_TIMESCALE:
             self.time_base = FALLBACK_TIME_BASE
             if self.container.tick_seconds is None:
