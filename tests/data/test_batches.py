@@ -150,11 +150,12 @@ def test_a_square_is_cut_where_it_was_drawn_and_brought_to_the_crop():
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_a_batch_is_assembled_on_the_gpu_without_waiting_for_it():
     on_gpu = batches(device=torch.device("cuda", 0))
     on_gpu.at(0)  # what is set up once may wait
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        torch.cuda.set_sync_debug_mode("error")
         batch = on_gpu.at(3)
     finally:
         torch.cuda.set_sync_debug_mode("default")

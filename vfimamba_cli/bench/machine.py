@@ -101,7 +101,7 @@ class Stopwatch(AbstractContextManager["Stopwatch"]):
 def replayed_seconds(work: Callable[[], object], device: torch.device, runs: int) -> float:
     """Median of `runs` replays of a CUDA graph of `work`, which has run before."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=torch.cuda.Stream(device)):
         work()
     seconds = []
     for _ in range(runs):

@@ -39,7 +39,8 @@ def load_model(name_or_path: str | Path) -> VFIMamba:
         return _random(HIDDEN[name_or_path])
     path = find_weights(name_or_path)
     checkpoint = store.read_checkpoint(path)
-    network = checkpoint.spec.build()
+    with torch.device("meta"):  # random weights, half a second of them, would only be replaced
+        network = checkpoint.spec.build()
     store.load_weights(network, checkpoint.weights, origin=str(path))
     return network.eval()
 

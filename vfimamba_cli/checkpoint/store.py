@@ -158,13 +158,14 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: str) -> None:
     """Copy `weights` into `model`; every parameter must be present, known and of its shape.
 
-    Stored fp16 values become the model's fp32 exactly.
+    Stored fp16 values become fp32 exactly. A model on `meta` is on the weights' device then.
 
     Raises:
         CheckpointError: naming the first few keys that do not fit, and what kind of misfit.
     """
     check_weights(model, weights, origin=origin)
-    model.load_state_dict(weights)
+    exact = {name: weight.float() for name, weight in weights.items()}
+    model.load_state_dict(exact, assign=next(model.parameters()).is_meta)
 
 
 def check_weights(model: nn.Module, weights: Mapping[str, Tensor], *, origin: str) -> None:

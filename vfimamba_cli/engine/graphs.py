@@ -96,9 +96,11 @@ class Recording:
         del expected
         torch.cuda.empty_cache()  # the recording takes memory of its own
         self.shared, self.each = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.shared, capture_error_mode=MODE):
+        # On a stream of this device: PyTorch's own is of the one that was recorded on first.
+        with torch.cuda.graph(self.shared, stream=side, capture_error_mode=MODE):
             encoded = encode_pair(model, self.frames, options)
-        with torch.cuda.graph(self.each, self.shared.pool(), capture_error_mode=MODE):
+        pool = self.shared.pool()
+        with torch.cuda.graph(self.each, pool, stream=side, capture_error_mode=MODE):
             self.picture = picture(model, encoded, self.time, options)
 
     def check(self) -> float:
