@@ -6,6 +6,16 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+
+PIPES = """
+import fcntl, os, sys
+ours = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+os.dup2(ours[0], 3)
+os.dup2(ours[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""The browser reads commands from descriptor 3 and answers on 4."""
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -27,16 +37,9 @@ class Browser:
         command = [find_browser(), "--headless=new", "--no-sandbox", "--disable-gpu"]
         command += ["--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
         (theirs_in, self.output), (self.input, theirs_out) = os.pipe(), os.pipe()
-
-        def pipes():  # the browser reads from 3 and writes to 4
-            a, b = os.dup(theirs_in), os.dup(theirs_out)
-            os.dup2(a, 3)
-            os.dup2(b, 4)
-
         self.process = subprocess.Popen(
-            command,
-            preexec_fn=pipes,
-            pass_fds=(3, 4),
+            [sys.executable, "-c", PIPES, str(theirs_in), str(theirs_out), *command],
+            pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -44,11 +47,15 @@ class Browser:
         os.close(theirs_out)
         self.buffer, self.number, self.session = b"", 0, None
         self.requests, self.complaints, self.loaded = [], [], False
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self.session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
+        try:
+            target = self.call("Target.createTarget", url="about:blank")["targetId"]
+            attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+            self.session = attached["sessionId"]
+            for domain in ("Page", "Runtime", "Network", "Log"):
+                self.call(f"{domain}.enable")
+        except BaseException:
+            self.close()
+            raise
 
     def call(self, method, **parameters):
         """The answer to a command of the DevTools protocol."""
