@@ -240,7 +240,7 @@ class FusedScan:
     @cached_property
     def cuda(self) -> ModuleType | None:
         """The module of the CUDA kernels, where NVRTC is installed and they take these."""
-        if not self.u.is_cuda or find_spec("cuda") is None:
+        if not self.u.is_cuda or not (find_spec("cuda") and find_spec("cuda.bindings")):
             return None
         module = import_module("vfimamba_cli.ops.scan.training")
         states, rank = self.A2.shape[1], self.weight.shape[1]
