@@ -29,8 +29,8 @@ test: $(READY) ## the whole test suite (GPU tests skip without a GPU)
 test-gpu: ## the tests that need a GPU, with the Python that has it: make test-gpu PYTHON=...
 	REQUIRE_GPU=1 $(PYTHON) -m pytest -m gpu
 
-clips: $(READY) ## every real clip of ../shared through the whole tool: a table of what comes out
-	$(BIN)/python -m pytest tests/test_real_clips.py -m clips --quiet
+clips: $(READY) ## every real clip of ../shared, and two hours of film, through the whole tool
+	$(BIN)/python -m pytest tests/test_real_clips.py tests/test_sync.py -m clips --quiet
 
 format: $(READY) ## rewrite the code in the house format
 	$(BIN)/ruff format vfimamba_cli tests

@@ -108,9 +108,16 @@ def test_after_two_hours_flashes_and_clicks_are_together(tmp_path, options):
 
 @pytest.mark.usefixtures("stand_in")
 @pytest.mark.parametrize("options", [{"factor": 2}, {"factor": Fraction(5, 2)}, {"fps": 60}])
-def test_flashes_and_clicks_are_together_in_a_film_of_all_its_frames(tmp_path, options):
-    flashes = range(10, 960, 50)
-    film(tmp_path / "in.mov", range(961), set(flashes))
+@pytest.mark.parametrize(
+    ("frames", "apart"),
+    [(960, 50), pytest.param(TWO_HOURS, 5000, marks=pytest.mark.clips)],
+    ids=["40 s", "2 h"],
+)
+def test_flashes_and_clicks_are_together_in_a_film_of_all_its_frames(
+    tmp_path, options, frames, apart
+):
+    flashes = range(10, frames, apart)
+    film(tmp_path / "in.mov", range(frames + 1), set(flashes))
     interpolate_video(tmp_path / "in.mov", tmp_path / "out.mov", time=TimeOptions(**options))
     lit, loud = flashes_and_clicks(tmp_path / "out.mov")
     assert len(lit) == len(loud) == len(flashes)

@@ -89,7 +89,7 @@ class Interpolator:
         self.tiles = TileChooser(self.device, forced=tile, announce=announce)
         network: Any = copy.deepcopy(model).eval().requires_grad_(False)
         network.use_scan(self.backend)
-        network = cast(network, self.dtype).to(self.device)
+        network = cast(network.to(self.device), self.dtype)  # a GPU is the faster one to convert
         self.model: Any = network.to(memory_format=torch.channels_last)
         self.graphs: Graphs | None = None
         if self.backend.fused:
