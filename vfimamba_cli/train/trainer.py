@@ -172,10 +172,6 @@ class Trainer:
         """Share of the run that is done."""
         return self.recipe.progress(self.step, self.seconds)
 
-    def take_step(self, batch: TripletBatch, window: Window) -> None:
-        """One optimizer step; its numbers go into `window`."""
-        self.finish(batch, self.launch(batch, lambda: False), window)
-
     def launch(self, batch: TripletBatch, stopped: Callable[[], bool]) -> Readback:
         """Start both passes, and all processes' `Numbers` on their way."""
         loss, error = self.objective(batch)
