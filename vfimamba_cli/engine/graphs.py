@@ -1,7 +1,9 @@
 """A path recorded as CUDA graphs: for frames of one size, all its kernels start at once.
 
 A frame takes some 300 kernels, more in tiles, and but for large ones made at once the host is
-slower in launching them than the GPU in running them. F = 2 frames, B batch, H x W pixels.
+slower in launching them than the GPU in running them.
+
+F = 2 frames, B batch, C channels (3, or 4 with alpha), H x W pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -47,12 +49,12 @@ class Graphs:
         """As `paths.predict_once` gives them; keeps the `frames` of a recording's first pair.
 
         Args:
-            frames: (F, B, 3, H, W) fp32, H and W multiples of what the model and path ask for.
+            frames: (F, B, C, H, W) fp32, H and W multiples of what the model and path ask for.
             times: in (0, 1).
             options: the path's.
 
         Yields:
-            One (B, 3, H, W) fp32 per time.
+            One (B, C, H, W) fp32 per time.
 
         Raises:
             RuntimeError: another pair was begun before all pictures of this one were made.
@@ -76,7 +78,7 @@ class Recording:
     """One graph for what a pair shares, one for each picture; they share their memory.
 
     Attributes:
-        frames: the pair that is read, (F, B, 3, H, W), to be written to.
+        frames: the pair that is read, (F, B, C, H, W), to be written to.
         options: the path's.
     """
 
