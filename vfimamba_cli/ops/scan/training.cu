@@ -11,8 +11,9 @@
 //   1. forwards
 //   2. backwards, for gradients
 // `outputs` walks a whole order so: with so many samples as training has there is enough to do side
-// by side. `gradients` takes one chunk of it. It keeps the state before every segment of four
-// tokens, and has the segment's states again, in registers, when it comes back. Sums over channels
+// by side. `gradients` walks one against its direction, or takes one chunk of it. It keeps the state
+// before every segment of four tokens, in bf16, and has the segment's states again, in registers,
+// when it comes back. Sums over channels
 // (of B and C) are products on the tensor cores: states' adjoints and states, (32 per token) x (16
 // channels), times the vectors dt u and dLoss/dy.
 //
@@ -51,7 +52,7 @@ typedef uint2 Steps[TOKENS][CHANNELS];       // of one warp: dt; u, and dLoss/dy
 
 struct Staged {                              // of one warp
   Steps steps;
-  float4 states[SEGMENTS][2][32];            // later the sums of B and C: (SEGMENT, 2 N) floats
+  uint4 states[SEGMENTS][32];                // bf16; later the sums of B and C: (SEGMENT, 2 N) floats
   unsigned char factor[CHANNELS * PITCH];
 };
 
@@ -120,6 +121,10 @@ __device__ u32 pack(float low, float high) {
   return w;
 }
 
+__device__ float bf16_low(u32 w) { return __uint_as_float(w << 16); }
+
+__device__ float bf16_high(u32 w) { return __uint_as_float(w & 0xffff0000u); }
+
 __device__ void load_eight(float* to, const float* from) {
 #pragma unroll
   for (int i = 0; i < OWN; i += 4) {
@@ -165,7 +170,7 @@ __device__ float make_steps(
   float w[RANK], shift = bias[k * channels + d], total = 0;
 #pragma unroll
   for (int r = 0; r < RANK; ++r) w[r] = weight[(k * RANK + r) * channels + d];
-#pragma unroll 4
+#pragma unroll 8
   for (int i = 0; i < PIXELS; ++i) {
     int token = 2 * i + half;
     u32 value = u[chunk.row[token] + d];
@@ -267,35 +272,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) outputs(
   }
 }
 
-// All gradients of one chunk, from the states and adjoints that enter it.
-extern "C" __global__ void __launch_bounds__(THREADS, 3) gradients(
-    const u16* u, const u16* x, const float* A2, const float* weight, const float* bias,
-    const float* skip, const float* starts, const float* carries, const u16* grad, u16* grad_u,
-    u16* grad_dt, u16* grad_BC, float* grad_A, float* grad_D, float* grad_bias, int batch, int height,
-    int width, int channels, int chunks) {
-  extern __shared__ __align__(16) unsigned char memory[];
-  Backward& shared = *reinterpret_cast<Backward*>(memory);
-  int lane = threadIdx.x % 32, half = lane / CHANNELS, c = lane % CHANNELS;
-  Staged& mine = shared.warp[threadIdx.x / 32];
-  int d = (blockIdx.x * WARPS + threadIdx.x / 32) * CHANNELS + c;
-  int number = blockIdx.y, b = blockIdx.z / ORDERS, k = blockIdx.z % ORDERS;
-  int pixels = height * width, count = min(PIXELS, pixels - number * PIXELS);
-  const Chunk& chunk = shared.chunk;
-  stage_chunk(
-      shared.chunk, x, number, count, k, k % 2, b, batch, height, width, channels);
-  make_steps<true>(mine.steps, chunk, u, grad, weight, bias, k, d, c, half, count, channels);
-
-  i64 tile = (i64)(b * chunks + number) * ORDERS + k;
-  const float* of_lane = starts + (tile * N + half * OWN) * channels + d;
-  float A[OWN], h[OWN];
-#pragma unroll
-  for (int n = 0; n < OWN; ++n) {
-    A[n] = A2[(k * N + half * OWN + n) * channels + d];
-    h[n] = of_lane[(i64)n * channels];
-  }
+// Runs over the chunk from h and keeps the state before each segment.
+__device__ void keep_states(
+    Staged& mine, const Chunk& chunk, const float (&A)[OWN], float (&h)[OWN], int lane) {
+  int half = lane / CHANNELS, c = lane % CHANNELS;
   for (int s = 0; s < SEGMENTS; ++s) {
-    mine.states[s][0][lane] = make_float4(h[0], h[1], h[2], h[3]);
-    mine.states[s][1][lane] = make_float4(h[4], h[5], h[6], h[7]);
+    mine.states[s][lane] =
+        make_uint4(pack(h[0], h[1]), pack(h[2], h[3]), pack(h[4], h[5]), pack(h[6], h[7]));
     if (s == SEGMENTS - 1) break;
 #pragma unroll
     for (int i = 0; i < SEGMENT; ++i) {
@@ -307,85 +290,116 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) gradients(
       for (int n = 0; n < OWN; ++n) h[n] = fmaf(exp2_fast(A[n] * dt), h[n], dt_u * B[n]);
     }
   }
+}
 
-  float carry[OWN], sum_A[OWN], D = skip[k * channels + d];
+// All gradients of a span of chunks, from the states that its chunks start from and the adjoints
+// that enter it; the chunks are walked against the order.
+extern "C" __global__ void __launch_bounds__(THREADS, RANK <= 16 ? 4 : 3) gradients(
+    const u16* u, const u16* x, const float* A2, const float* weight, const float* bias,
+    const float* skip, const float* starts, const float* carries, const u16* grad, u16* grad_u,
+    u16* grad_dt, u16* grad_BC, float* grad_A, float* grad_D, float* grad_bias, int batch, int height,
+    int width, int channels, int chunks, int walked) {
+  extern __shared__ __align__(16) unsigned char memory[];
+  Backward& shared = *reinterpret_cast<Backward*>(memory);
+  int lane = threadIdx.x % 32, half = lane / CHANNELS, c = lane % CHANNELS;
+  Staged& mine = shared.warp[threadIdx.x / 32];
+  int d = (blockIdx.x * WARPS + threadIdx.x / 32) * CHANNELS + c;
+  int b = blockIdx.z / ORDERS, k = blockIdx.z % ORDERS;
+  int pixels = height * width;
+  int first = blockIdx.y * walked, span = min(walked, chunks - first);
+  const Chunk& chunk = shared.chunk;
+  i64 tile = (i64)(b * gridDim.y + blockIdx.y) * ORDERS + k;
+  float A[OWN], carry[OWN], sum_A[OWN], D = skip[k * channels + d];
   float sum = 0;                             // of D's gradient, or of the bias's
-  of_lane = carries + (tile * N + half * OWN) * channels + d;
 #pragma unroll
-  for (int n = 0; n < OWN; ++n) carry[n] = of_lane[(i64)n * channels], sum_A[n] = 0;
+  for (int n = 0; n < OWN; ++n) {
+    A[n] = A2[(k * N + half * OWN + n) * channels + d];
+    carry[n] = carries[(tile * N + half * OWN + n) * channels + d], sum_A[n] = 0;
+  }
   u16* out = (half ? grad_dt : grad_u) + (i64)k * 2 * batch * pixels * channels + d;
-  for (int s = SEGMENTS - 1; s >= 0; --s) {
-    float before[SEGMENT + 1][OWN], decay[SEGMENT][OWN];  // before[i + 1] is after token i
-    float4 low = mine.states[s][0][lane], high = mine.states[s][1][lane];
-    before[0][0] = low.x, before[0][1] = low.y, before[0][2] = low.z, before[0][3] = low.w;
-    before[0][4] = high.x, before[0][5] = high.y, before[0][6] = high.z, before[0][7] = high.w;
+  for (int m = 0; m < span; ++m) {
+    int number = first + (k / 2 ? m : span - 1 - m), count = min(PIXELS, pixels - number * PIXELS);
+    if (m > 0) __syncthreads();              // the last chunk's readers are done
+    stage_chunk(shared.chunk, x, number, count, k, k % 2, b, batch, height, width, channels);
+    float h[OWN];
+    const float* start =
+        starts + (((i64)(b * chunks + number) * ORDERS + k) * N + half * OWN) * channels + d;
 #pragma unroll
-    for (int i = 0; i < SEGMENT; ++i) {
-      int token = s * SEGMENT + i;
-      uint2 own = mine.steps[token][c];
-      float dt = __uint_as_float(own.x), dt_u = dt * low_half(own.y), B[OWN];
-      load_eight(B, chunk.x[token] + RANK + half * OWN);
+    for (int n = 0; n < OWN; ++n) h[n] = start[(i64)n * channels];
+    make_steps<true>(mine.steps, chunk, u, grad, weight, bias, k, d, c, half, count, channels);
+    keep_states(mine, chunk, A, h, lane);
+    for (int s = SEGMENTS - 1; s >= 0; --s) {
+      float before[SEGMENT + 1][OWN], decay[SEGMENT][OWN];  // before[i + 1] is after token i
+      uint4 kept = mine.states[s][lane];
+      before[0][0] = bf16_low(kept.x), before[0][1] = bf16_high(kept.x);
+      before[0][2] = bf16_low(kept.y), before[0][3] = bf16_high(kept.y);
+      before[0][4] = bf16_low(kept.z), before[0][5] = bf16_high(kept.z);
+      before[0][6] = bf16_low(kept.w), before[0][7] = bf16_high(kept.w);
 #pragma unroll
-      for (int n = 0; n < OWN; ++n) {
-        decay[i][n] = exp2_fast(A[n] * dt);
-        before[i + 1][n] = fmaf(decay[i][n], before[i][n], dt_u * B[n]);
+      for (int i = 0; i < SEGMENT; ++i) {
+        int token = s * SEGMENT + i;
+        uint2 own = mine.steps[token][c];
+        float dt = __uint_as_float(own.x), dt_u = dt * low_half(own.y), B[OWN];
+        load_eight(B, chunk.x[token] + RANK + half * OWN);
+#pragma unroll
+        for (int n = 0; n < OWN; ++n) {
+          decay[i][n] = exp2_fast(A[n] * dt);
+          before[i + 1][n] = fmaf(decay[i][n], before[i][n], dt_u * B[n]);
+        }
       }
-    }
-    __syncwarp();                            // the factor's last reader is done
+      __syncwarp();                          // the factor's last reader is done
+      unsigned char* place = mine.factor + c * PITCH + 2 * half * OWN;
 #pragma unroll
-    for (int i = SEGMENT - 1; i >= 0; --i) {
-      int token = s * SEGMENT + i;
-      uint2 own = mine.steps[token][c];
-      float dt = __uint_as_float(own.x), value = low_half(own.y), dy = high_half(own.y);
-      float B[OWN], C[OWN], adjoint[OWN];
-      load_eight(B, chunk.x[token] + RANK + half * OWN);
-      load_eight(C, chunk.x[token] + RANK + N + half * OWN);
-      float through = 0, exponents = 0;      // dLoss / d(dt u); sum over states of q A
+      for (int i = SEGMENT - 1; i >= 0; --i) {
+        int token = s * SEGMENT + i;
+        uint2 own = mine.steps[token][c];
+        float dt = __uint_as_float(own.x), value = low_half(own.y), dy = high_half(own.y);
+        float B[OWN], C[OWN], adjoint[OWN];
+        load_eight(B, chunk.x[token] + RANK + half * OWN);
+        load_eight(C, chunk.x[token] + RANK + N + half * OWN);
+        float through = 0, exponents = 0;    // dLoss / d(dt u); sum over states of q A
 #pragma unroll
-      for (int n = 0; n < OWN; ++n) {
-        adjoint[n] = fmaf(C[n], dy, carry[n]);
-        through = fmaf(adjoint[n], B[n], through);
-        carry[n] = adjoint[n] * decay[i][n];
-        float q = carry[n] * before[i][n];   // dLoss / d(dt A)
-        exponents = fmaf(q, A[n], exponents);
-        sum_A[n] = fmaf(q, dt, sum_A[n]);
+        for (int n = 0; n < OWN; ++n) {
+          adjoint[n] = fmaf(C[n], dy, carry[n]);
+          through = fmaf(adjoint[n], B[n], through);
+          carry[n] = adjoint[n] * decay[i][n];
+          float q = carry[n] * before[i][n]; // dLoss / d(dt A)
+          exponents = fmaf(q, A[n], exponents);
+          sum_A[n] = fmaf(q, dt, sum_A[n]);
+        }
+        const float* after = before[i + 1];
+        *reinterpret_cast<uint4*>(place + 4 * N * i) = make_uint4(
+            pack(adjoint[0], adjoint[1]), pack(adjoint[2], adjoint[3]),
+            pack(adjoint[4], adjoint[5]), pack(adjoint[6], adjoint[7]));
+        *reinterpret_cast<uint4*>(place + 4 * N * i + 2 * N) = make_uint4(
+            pack(after[0], after[1]), pack(after[2], after[3]), pack(after[4], after[5]),
+            pack(after[6], after[7]));
+        through += __shfl_xor_sync(0xffffffffu, through, CHANNELS);
+        exponents += __shfl_xor_sync(0xffffffffu, exponents, CHANNELS);
+        float to_u = fmaf(through, dt, D * dy);
+        float to_dt = fmaf(through, value, exponents * LN_2) * slope(dt);
+        sum += half ? to_dt : dy * value;
+        if (token < 2 * count) out[chunk.row[token]] = rounded(half ? to_dt : to_u);
       }
-      const float* after = before[i + 1];
-      unsigned char* place = mine.factor + c * PITCH + 2 * (i * 2 * N + half * OWN);
-      *reinterpret_cast<uint4*>(place) = make_uint4(
-          pack(adjoint[0], adjoint[1]), pack(adjoint[2], adjoint[3]), pack(adjoint[4], adjoint[5]),
-          pack(adjoint[6], adjoint[7]));
-      *reinterpret_cast<uint4*>(place + 2 * N) = make_uint4(
-          pack(after[0], after[1]), pack(after[2], after[3]), pack(after[4], after[5]),
-          pack(after[6], after[7]));
-      through += __shfl_xor_sync(0xffffffffu, through, CHANNELS);
-      exponents += __shfl_xor_sync(0xffffffffu, exponents, CHANNELS);
-      float to_u = fmaf(through, dt, D * dy);
-      float to_dt = fmaf(through, value, exponents * LN_2) * slope(dt);
-      sum += half ? to_dt : dy * value;
-      if (token < 2 * count)
-        out[chunk.row[token]] = rounded(half ? to_dt : to_u);
+      __syncwarp();
+      float sums[4];
+      sum_channels(mine, s, lane, sums);
+      float* to = reinterpret_cast<float*>(mine.states[s]) + lane % 4 * 2 * N + lane / 4;
+      to[0] = sums[0], to[8] = sums[1], to[N] = sums[2], to[N + 8] = sums[3];
     }
-    __syncwarp();
-    float sums[4];
-    sum_channels(mine, s, lane, sums);
-    float* kept = reinterpret_cast<float*>(mine.states[s]) + lane % 4 * 2 * N + lane / 4;
-    kept[0] = sums[0], kept[8] = sums[1], kept[N] = sums[2], kept[N + 8] = sums[3];
+    __syncthreads();
+    i64 of_block = (i64)blockIdx.x * 2 * batch * pixels;
+    for (int i = threadIdx.x; i < 2 * count * 2 * N; i += THREADS) {
+      int token = i / (2 * N), within = i % (SEGMENT * 2 * N);
+      float total = 0;
+#pragma unroll
+      for (int w = 0; w < WARPS; ++w)
+        total += reinterpret_cast<const float*>(shared.warp[w].states[token / SEGMENT])[within];
+      i64 row = of_block + chunk.row[token] / channels;
+      grad_BC[(row * ORDERS + k) * (2 * N) + i % (2 * N)] = rounded(total);
+    }
   }
-  float* to_A = grad_A + (tile * N + half * OWN) * channels + d;
 #pragma unroll
-  for (int n = 0; n < OWN; ++n) to_A[(i64)n * channels] = sum_A[n];
+  for (int n = 0; n < OWN; ++n) grad_A[(tile * N + half * OWN + n) * channels + d] = sum_A[n];
   (half ? grad_bias : grad_D)[tile * channels + d] = sum;
-
-  __syncthreads();
-  i64 of_block = (i64)blockIdx.x * 2 * batch * pixels;
-  for (int i = threadIdx.x; i < 2 * count * 2 * N; i += THREADS) {
-    int token = i / (2 * N), within = i % (SEGMENT * 2 * N);
-    float total = 0;
-#pragma unroll
-    for (int w = 0; w < WARPS; ++w)
-      total += reinterpret_cast<const float*>(shared.warp[w].states[token / SEGMENT])[within];
-    i64 row = of_block + chunk.row[token] / channels;
-    grad_BC[(row * ORDERS + k) * (2 * N) + i % (2 * N)] = rounded(total);
-  }
 }

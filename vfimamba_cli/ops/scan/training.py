@@ -22,6 +22,8 @@ CHANNELS = 64
 
 STATES, TOKENS, WARPS = 16, 2 * PIXELS, 4
 TYPES = {torch.float16: 1, torch.bfloat16: 2}
+RESERVED = 1024  # bytes of shared memory that the system takes for each block
+WORTHWHILE = 0.8  # share of the time that processors have a block
 LARGEST = 2**31  # elements that 32-bit offsets reach
 
 
@@ -42,6 +44,19 @@ def fills(u: Tensor) -> bool:
     """Whether there is enough to do side by side if every order is walked from end to end."""
     processors = torch.cuda.get_device_properties(u.device).multi_processor_count
     return u.shape[1] * ORDERS * (u.shape[-1] // CHANNELS) >= 2 * processors
+
+
+def walks(u: Tensor, rank: int) -> bool:
+    """Whether orders are best walked from end to end for gradients, too.
+
+    They need no adjoints of chunks then, a fifth of the time, but all processors must be busy.
+    """
+    processors = torch.cuda.get_device_properties(u.device)
+    shared = shared_bytes(rank, gradients=True) + RESERVED
+    resident = min(processors.shared_memory_per_multiprocessor // shared, 4)
+    blocks = u.shape[1] * ORDERS * (u.shape[-1] // CHANNELS)
+    rounds = blocks / (processors.multi_processor_count * resident)
+    return rounds / ceil(rounds) >= WORTHWHILE
 
 
 def outputs(inputs: Sequence[Tensor], written: Sequence[Tensor]) -> None:
@@ -67,12 +82,14 @@ def outputs(inputs: Sequence[Tensor], written: Sequence[Tensor]) -> None:
 def chunk_gradients(inputs: Sequence[Tensor], written: Sequence[Tensor]) -> None:
     """As Triton's `chunk_gradients`, and sums of grad_dt, which are the bias's gradient.
 
+    A chunk at a time, or whole orders: S spans, with S = M or S = 1.
+
     Args:
         inputs: u (F, B, H, W, D), x (F, B, H, W, K (R + 2 N)), A2 (K, N, D), weight (K, R, D),
-            bias and skip (K, D), starts and carries (B, M, K, N, D), grad (2, B, L, D); u, x and
-            grad in half precision, the others in fp32.
+            bias and skip (K, D), starts (B, M, K, N, D), carries (B, S, K, N, D), grad
+            (2, B, L, D); u, x and grad in half precision, the others in fp32.
         written: grad_u and grad_dt (K, F B P, D), grad_BC (D / CHANNELS, F B P, K, 2 N), all in
-            the dtype of u; grad_A (B, M, K, N, D), grad_D and grad_bias (B, M, K, D) in fp32.
+            the dtype of u; grad_A (B, S, K, N, D), grad_D and grad_bias (B, S, K, D) in fp32.
 
     Raises:
         CudaError: the kernel does not compile, load or start.
@@ -81,8 +98,9 @@ def chunk_gradients(inputs: Sequence[Tensor], written: Sequence[Tensor]) -> None
     _, batch, height, width, channels = u.shape
     rank = weight.shape[1]
     kernel = _kernel("gradients", u, rank, shared_bytes(rank, gradients=True))
-    grid = (channels // CHANNELS, _chunks(u), ORDERS * batch)
-    kernel(grid, *inputs, *written, batch, height, width, channels, _chunks(u))
+    chunks, spans = _chunks(u), written[3].shape[1]
+    grid = (channels // CHANNELS, spans, ORDERS * batch)
+    kernel(grid, *inputs, *written, batch, height, width, channels, chunks, ceil(chunks / spans))
 
 
 def shared_bytes(rank: int, *, gradients: bool) -> int:
@@ -90,7 +108,7 @@ def shared_bytes(rank: int, *, gradients: bool) -> int:
     channels, segments = CHANNELS // WARPS, TOKENS // 4
     warp = TOKENS * channels * 8
     if gradients:
-        warp += segments * channels * STATES * 4 + channels * (2 * 4 * 2 * STATES + 16)
+        warp += segments * channels * STATES * 2 + channels * (2 * 4 * 2 * STATES + 16)
     return TOKENS * (4 * (rank + 2 * STATES) + 12) + WARPS * warp
 
 

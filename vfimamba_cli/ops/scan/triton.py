@@ -149,8 +149,7 @@ def _scan_backward(
     scan = FusedScan.of(u, x_dbl, A, D, dt_weight, dt_bias, launch=launch)
     with torch.cuda.device_of(u):
         spread = scan.spread(grad, exact=exact)
-        carries = scan.starts(scan.adjoints(spread), totals, against=True)
-        parts = scan.gradients(starts, carries, spread)
+        parts = scan.gradients(starts, scan.carries(totals, spread), spread)
     rank = dt_weight.shape[-1]
     features = x_dbl.reshape(-1, ORDERS, x_dbl.shape[-1] // ORDERS)
     low = features[..., :rank]  # (F B H W, K, R)

@@ -201,15 +201,25 @@ class FusedScan:
         )
         return ends
 
+    def carries(self, totals: Tensor, grad: Tensor) -> Tensor:
+        """The adjoints that enter each chunk, (B, M, K, N, D); or each order, (B, 1, K, N, D), if
+        those are walked as a whole."""
+        batch, _, orders, states, channels = self.states_shape
+        cuda = self.cuda if grad.dtype == self.u.dtype else None
+        if cuda is not None and cuda.walks(self.u, self.weight.shape[1]):
+            return torch.zeros(batch, 1, orders, states, channels, device=self.u.device)
+        return self.starts(self.adjoints(grad), totals, against=True)
+
     def gradients(self, starts: Tensor, carries: Tensor, grad: Tensor) -> "Gradients":
-        """All gradients, from states and adjoints that enter chunks and dLoss/dy, (2, B, L, D).
+        """All gradients, from the states and `carries` that enter chunks and dLoss/dy,
+        (2, B, L, D).
 
         What sums are taken of is stored in the dtype of `u`.
         """
-        batch, height, width, channels, chunks = self.size
+        batch, height, width, channels, _ = self.size
         states, pixels, dtype = self.A2.shape[1], 2 * batch * height * width, self.u.dtype
         u, dt = (self.empty(ORDERS, pixels, channels, dtype=dtype) for _ in "ud")
-        A, D = torch.empty_like(starts), self.empty(batch, chunks, ORDERS, channels)
+        A, D = torch.empty_like(carries), self.empty(batch, carries.shape[1], ORDERS, channels)
         inputs = (self.u, self.x, self.A2, self.weight, self.bias, self.D, starts, carries, grad)
         if self.cuda is None or grad.dtype != dtype:
             BC = self.empty(channels // self.block, pixels, ORDERS, 2 * states, dtype=dtype)
