@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -25,6 +27,15 @@ def test_every_switch_does_what_it_says_to_all_three_pictures(switches, expected
     torch.testing.assert_close(
         only(*switches).apply(pictures), expected(pictures), rtol=0, atol=2e-4
     )
+
+
+@pytest.mark.parametrize("switches", list(itertools.product((0, 1), repeat=4)), ids=str)
+def test_switches_act_one_after_another(switches):
+    pictures = torch.rand(1, 3, 3, 8, 8)
+    expected = pictures.mT if switches[0] else pictures
+    for axis, switch in zip((-1, -2, -3), switches[1:], strict=True):
+        expected = expected.flip(axis) if switch else expected
+    torch.testing.assert_close(only(*switches).apply(pictures), expected, rtol=0, atol=2e-4)
 
 
 def test_exposure_is_the_same_for_the_three_pictures():

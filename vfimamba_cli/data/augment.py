@@ -3,7 +3,7 @@
 B samples, P = 3 pictures each, C = 3 channels, H = W.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,13 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-SWITCHES: tuple[Callable[[Tensor], Tensor], ...] = (
-    lambda pictures: pictures.mT,
-    lambda pictures: pictures.flip(-1),
-    lambda pictures: pictures.flip(-2),
-    lambda pictures: pictures.flip(-3),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +38,33 @@ class Augmentation:
         """(B, P, C, H, W) in [0, 1] -> the same shape and range."""
         packed = np.concatenate((self.switches, self.exposure), axis=1)  # one copy for both
         numbers = to_device(packed, pictures.device)[..., None, None, None, None]
-        for bit, switch in enumerate(SWITCHES):
-            pictures = torch.where(numbers[:, bit] > 0, switch(pictures), pictures)
-        gain, gamma = numbers[:, 4], numbers[:, 5]
-        return (pictures.clamp(min=1e-4).pow(gamma) * gain).clamp(0, 1)
+        switches, gain, gamma = numbers[:, :4] > 0, numbers[:, 4], numbers[:, 5]
+        origins = find_origins(switches[:, :, 0], pictures.shape[-1]).flatten(1)
+        flat = pictures.flatten(2)
+        moved = flat.gather(2, origins[:, None].expand_as(flat)).view_as(pictures)
+        return moved.clamp_(min=1e-4).pow_(gamma).mul_(gain).clamp_(0, 1)
+
+
+def find_origins(switches: Tensor, side: int) -> Tensor:
+    """Where each value comes from when the switches are applied one after another, (B, 3, H, W).
+
+    One pass over the pictures then does what would be one for each switch.
+
+    Args:
+        switches: (B, 4, 1, 1, 1), boolean.
+        side: H and W.
+
+    Returns:
+        Indices into a sample's flattened (3, H, W).
+    """
+    transposed, left_right, up_down, channels = switches.unbind(1)
+    places = torch.arange(side, device=switches.device)
+    x = torch.where(left_right, side - 1 - places, places)
+    y = torch.where(up_down, side - 1 - places, places).mT
+    c = torch.arange(3, device=switches.device)[:, None, None]
+    c = torch.where(channels, 2 - c, c)
+    across, down = torch.where(transposed, side, 1), torch.where(transposed, 1, side)
+    return c * side**2 + (y * down + x * across)
 
 
 def to_device(values: NDArray[np.float32], device: torch.device) -> Tensor:

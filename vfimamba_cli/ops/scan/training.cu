@@ -170,7 +170,7 @@ __device__ float make_steps(
   float w[RANK], shift = bias[k * channels + d], total = 0;
 #pragma unroll
   for (int r = 0; r < RANK; ++r) w[r] = weight[(k * RANK + r) * channels + d];
-#pragma unroll 8
+#pragma unroll (GRADIENT ? 8 : 4)
   for (int i = 0; i < PIXELS; ++i) {
     int token = 2 * i + half;
     u32 value = u[chunk.row[token] + d];
