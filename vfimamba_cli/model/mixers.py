@@ -70,7 +70,8 @@ class SS2D(GatedMixer):
         self.dt_projs_bias = nn.Parameter(torch.empty(SCAN_ORDERS, self.inner))
         self.A_logs = nn.Parameter(torch.empty(SCAN_ORDERS * self.inner, state))
         self.Ds = nn.Parameter(torch.ones(SCAN_ORDERS * self.inner))
-        self.reset_parameters()
+        if not self.Ds.is_meta:  # see `VFIMamba`
+            self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Mamba's initialisation: A = -(1..N), steps log-uniform in [1e-3, 1e-1]."""

@@ -57,7 +57,9 @@ class VFIMamba(nn.Module):
         scales = (2, 1)[2 - config.local_blocks :]
         self.local_blocks = nn.ModuleList(LocalBlock(4 * width, scale=s) for s in scales)
         self.unet = UNet(width)
-        initialize(self)
+        # On `meta` there is nothing to draw, but drawing it imports PyTorch's compiler: a second.
+        if not self.unet.conv.weight.is_meta:
+            initialize(self)
 
     @property
     def multiple_of(self) -> int:

@@ -1,0 +1,42 @@
+"""What the program does not load: PyTorch's compiler alone takes longer than all that it needs."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+COMPILER = "{'torch._dynamo', 'torch._inductor', 'torch.fx.experimental.symbolic_shapes', 'sympy'}"
+ONE_FRAME = """
+import torch
+from vfimamba_cli.checkpoint.load import load_model
+from vfimamba_cli.engine.interpolator import Interpolator
+
+engine = Interpolator(load_model("vfimamba-s"), device="cpu", scan="chunked")
+engine.interpolate(torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32), [0.5])
+"""
+GPU_MODULES = """
+import vfimamba_cli.engine.graphs
+import vfimamba_cli.model.fused.network
+import vfimamba_cli.ops.scan.lanes
+import vfimamba_cli.ops.scan.triton
+import vfimamba_cli.ops.warp_triton
+"""
+
+
+def compiler_after(code):
+    """What of PyTorch's compiler is loaded once `code` has run in a fresh process."""
+    code += f"\nimport sys\nprint(*sorted({COMPILER} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_making_a_frame_loads_no_compiler():
+    assert compiler_after(ONE_FRAME) == []
+
+
+def test_the_modules_for_a_gpu_load_no_compiler():
+    if any(importlib.util.find_spec(name) is None for name in ("triton", "cuda")):
+        pytest.skip("Triton or cuda-bindings is not installed: its start is NOT tested here")
+    assert compiler_after(GPU_MODULES) == []
