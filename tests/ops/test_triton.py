@@ -126,6 +126,14 @@ def test_fake_kernels_have_the_real_shapes(fused):
     )
 
 
+def test_without_gradients_the_kernels_run_by_themselves(fused, monkeypatch):
+    inputs = scan_inputs(1, 3, 5)
+    expected = fused.cross_selective_scan(**inputs, exact_columns=True)
+    monkeypatch.setattr(fused, "_scan", None)  # whose first call would import a compiler
+    with torch.inference_mode():
+        assert torch.equal(fused.cross_selective_scan(**inputs, exact_columns=True), expected)
+
+
 def test_shapes_that_do_not_fit_are_refused(fused):
     inputs = scan_inputs(1, 2, 2)
     with pytest.raises(ValueError, match="x_dbl is"):

@@ -94,6 +94,15 @@ def test_kernels_warp_as_pytorch_at_real_sizes(channels, dtype, tolerance):
     assert_same(*make(channels, (136, 240), last=True, dtype=dtype), tolerance)
 
 
+def test_without_gradients_the_kernel_runs_by_itself(monkeypatch):
+    maps, flow = make(6, (4, 6))
+    expected = warp_pair(maps, flow, kernels=True)
+    # Of the operator the first call would import a compiler.
+    monkeypatch.setattr("vfimamba_cli.ops.warp_triton._warp_pair", None)
+    with torch.inference_mode():
+        assert torch.equal(warp_pair(maps, flow, kernels=True), expected)
+
+
 @pytest.mark.gpu
 def test_fake_kernels_have_the_real_layout():
     for last in (True, False):

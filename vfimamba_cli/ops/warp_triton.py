@@ -150,9 +150,14 @@ def _empty_like_maps(maps: Tensor, flow: Tensor) -> Tensor:
     return torch.empty(shape, dtype=maps.dtype, device=maps.device, memory_format=layout)
 
 
-@torch.library.custom_op("vfimamba::warp_pair", mutates_args=())
 def warp_pair(maps: Tensor, flow: Tensor, top: int, left: int) -> Tensor:
     """`vfimamba_cli.ops.warp.warp_pair`, by a kernel of its own."""
+    # Only gradients and compilers need the operator, and its first call imports the compiler.
+    needed = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    return (_warp_pair if needed else _run)(maps, flow, top, left)
+
+
+def _run(maps: Tensor, flow: Tensor, top: int, left: int) -> Tensor:
     frames, batch, channels, height, width = maps.shape
     rows, columns = flow.shape[-2:]
     out = _empty_like_maps(maps, flow)
@@ -165,7 +170,10 @@ def warp_pair(maps: Tensor, flow: Tensor, top: int, left: int) -> Tensor:
     return out
 
 
-@warp_pair.register_fake
+_warp_pair = torch.library.custom_op("vfimamba::warp_pair", mutates_args=())(_run)
+
+
+@_warp_pair.register_fake
 def _(maps: Tensor, flow: Tensor, top: int, left: int) -> Tensor:
     return _empty_like_maps(maps, flow)
 
@@ -228,4 +236,4 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad_maps.to(maps.dtype) if wanted else None, grad_flow.to(flow.dtype), None, None
 
 
-warp_pair.register_autograd(_backward, setup_context=_keep)
+_warp_pair.register_autograd(_backward, setup_context=_keep)

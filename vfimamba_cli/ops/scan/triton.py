@@ -60,7 +60,10 @@ def cross_selective_scan(
     training = torch.is_grad_enabled() and u.requires_grad
     launch = launch or Launch.for_size(u, training=training)
     cut = (launch.chunk, launch.block, launch.warps)
-    return _scan(u, x_dbl, A, D, dt_weight, dt_bias, exact_columns, dtype, *cut)[0]
+    # Only gradients and compilers need the operator, and its first call imports the compiler.
+    needed = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    scan = _scan if needed else _run
+    return scan(u, x_dbl, A, D, dt_weight, dt_bias, exact_columns, dtype, *cut)[0]
 
 
 def _check(
@@ -84,8 +87,7 @@ def _check(
         raise ValueError(f"x_dbl is {x_dbl.dtype}, but u is {u.dtype}")
 
 
-@torch.library.custom_op("vfimamba::cross_selective_scan", mutates_args=())
-def _scan(
+def _run(
     u: Tensor,
     x_dbl: Tensor,
     A: Tensor,
@@ -104,6 +106,9 @@ def _scan(
     with torch.cuda.device_of(u):
         y, starts, totals = scan.forward(dtype)
         return scan.merge(y, exact=exact), starts, totals
+
+
+_scan = torch.library.custom_op("vfimamba::cross_selective_scan", mutates_args=())(_run)
 
 
 @_scan.register_fake
