@@ -229,7 +229,7 @@ def failure(device: torch.device) -> str | None:
         )
         with torch.cuda.device_of(scan.u):
             y = scan.merge(scan.forward(torch.float32)[0], exact=True)
-        right = bool((y == ORDERS).all())  # without B and C, D alone; waits for the kernels
+        right = bool((y.cpu() == ORDERS).all())  # without B and C, D alone; waits for the kernels
     except (ImportError, AttributeError, RuntimeError, OSError, SubprocessError, TritonError) as e:
         reason = str(e).strip().splitlines() or [type(e).__name__]
         return f"needs Triton to work, but a trial run failed: {reason[0]}"
