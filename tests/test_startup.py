@@ -1,10 +1,14 @@
-"""What the program does not load: PyTorch's compiler alone takes longer than all that it needs."""
+"""What a start leaves out: PyTorch's compiler alone takes longer to load than all that it needs."""
 
+import gc
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from vfimamba_cli.cli.loading import loading
 
 COMPILER = "{'torch._dynamo', 'torch._inductor', 'torch.fx.experimental.symbolic_shapes', 'sympy'}"
 ONE_FRAME = """
@@ -21,6 +25,15 @@ import vfimamba_cli.model.fused.network
 import vfimamba_cli.ops.scan.lanes
 import vfimamba_cli.ops.scan.triton
 import vfimamba_cli.ops.warp_triton
+"""
+
+DEMO = Path(__file__).parent / "media" / "demo.mp4"
+DRY_RUN = f"""
+import gc
+from vfimamba_cli.cli.app import app
+app(["interpolate", {str(DEMO)!r}, "--dry-run"], standalone_mode=False)
+assert gc.isenabled()
+assert gc.get_freeze_count() > 100_000
 """
 
 
@@ -40,3 +53,15 @@ def test_the_modules_for_a_gpu_load_no_compiler():
     if any(importlib.util.find_spec(name) is None for name in ("triton", "cuda")):
         pytest.skip("Triton or cuda-bindings is not installed: its start is NOT tested here")
     assert compiler_after(GPU_MODULES) == []
+
+
+def test_the_garbage_collector_does_not_look_through_what_is_loaded():
+    assert subprocess.run([sys.executable, "-c", DRY_RUN], capture_output=True).returncode == 0
+
+
+def test_where_pytorch_is_loaded_already_the_garbage_collector_is_left_alone():
+    __import__("torch")
+    before = gc.get_freeze_count()
+    with loading():
+        assert gc.isenabled()
+    assert gc.get_freeze_count() == before

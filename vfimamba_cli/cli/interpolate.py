@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 import typer
 
 from vfimamba_cli.cli.errors import user_errors
+from vfimamba_cli.cli.loading import loading
 from vfimamba_cli.errors import OptionError
 
 T = TypeVar("T")
@@ -134,7 +135,8 @@ def interpolate(
 ) -> None:
     """Insert frames between those of IN, keeping its sound, timing, length and colors."""
     with user_errors():
-        from vfimamba_cli.pipeline import interpolate_video  # torch and av load here
+        with loading():
+            from vfimamba_cli.pipeline import interpolate_video  # torch and av load here
         from vfimamba_cli.pipeline.describe import describe_plan
         from vfimamba_cli.pipeline.options import (
             EngineOptions,
