@@ -13,7 +13,7 @@ SMALL = ScanSize(orders=2, channels=8, states=4, tokens=50)
 
 
 def test_every_backend_of_the_cpu_gets_a_row():
-    rows = time_backends(["cpu", "chunked", "reference"], CPU, size=SMALL, runs=1)
+    rows = list(time_backends(["cpu", "chunked", "reference"], CPU, size=SMALL, runs=1))
     assert [row.backend for row in rows] == ["cpu", "chunked", "reference"]
     assert all(row.error < 1e-4 and row.forward_seconds > 0 for row in rows)
     assert [row.training_seconds is None for row in rows] == [True, False, False]
@@ -23,7 +23,16 @@ def test_a_wrong_backend_is_not_timed(monkeypatch):
     right = chunked.selective_scan
     monkeypatch.setattr(chunked, "selective_scan", lambda *args: right(*args) * 1.001)
     with pytest.raises(ArithmeticError, match="'chunked' is off by"):
-        time_backends(["chunked"], CPU, size=SMALL, runs=1)
+        list(time_backends(["chunked"], CPU, size=SMALL, runs=1))
+
+
+def test_a_row_does_not_wait_for_the_next(monkeypatch):
+    right = chunked.selective_scan
+    monkeypatch.setattr(chunked, "selective_scan", lambda *args: 2 * right(*args))
+    rows = time_backends(["cpu", "chunked"], CPU, size=SMALL, runs=1)
+    assert next(rows).backend == "cpu"
+    with pytest.raises(ArithmeticError):
+        next(rows)
 
 
 def test_a_backend_that_cannot_run_is_an_error_not_a_missing_row():

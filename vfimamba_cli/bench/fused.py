@@ -3,7 +3,7 @@
 F = 2 frames, B batch, D channels, R rank; K = 4 orders, N = 16 states.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -67,8 +67,8 @@ def time_fused(
     cuts: Iterable[Cut] = CUTS,
     training: bool = False,
     runs: int = 20,
-) -> list[FusedRow]:
-    """One row per cut.
+) -> Iterator[FusedRow]:
+    """One row per cut, each made when it is asked for.
 
     Args:
         device: an NVIDIA GPU.
@@ -89,7 +89,7 @@ def time_fused(
     size = size or FusedSize()
     inputs = scan_inputs(size, dtype, device)
     small = scan_inputs(replace(size, batch=2, height=13, width=21), dtype, device)
-    return [_row(inputs, small, cut, dtype, training=training, runs=runs) for cut in cuts]
+    return (_row(inputs, small, cut, dtype, training=training, runs=runs) for cut in cuts)
 
 
 def scan_inputs(size: FusedSize, dtype: torch.dtype, device: torch.device) -> list[Tensor]:

@@ -4,7 +4,7 @@ B batch, K scan orders, D channels, N states, L tokens.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 from vfimamba_cli.ops.scan import Backend, choose_backend, selective_scan
+
+REFERENCE = "reference"
+"""The backend that others are checked against: token by token, and not made to be fast."""
 
 TOLERANCE = 1e-4  # of the largest output or gradient
 CHECKED_TOKENS = 257
@@ -53,8 +56,10 @@ def time_backends(
     size: ScanSize | None = None,
     dtype: torch.dtype = torch.float32,
     runs: int = 5,
-) -> list[ScanRow]:
+) -> Iterator[ScanRow]:
     """Check each backend against the reference, then time it; in the order of `names`.
+
+    What cannot run is an error at once; each row is made when it is asked for.
 
     Args:
         names: of backends.
@@ -70,7 +75,7 @@ def time_backends(
     size = size or ScanSize()
     backends = [choose_backend(name, device) for name in names]
     inputs = _inputs(size, size.tokens, dtype, device)
-    return [_row(backend, inputs, _check(backend, device, size), runs) for backend in backends]
+    return (_row(backend, inputs, _check(backend, device, size), runs) for backend in backends)
 
 
 def _row(backend: Backend, inputs: list[Tensor], error: float, runs: int) -> ScanRow:
@@ -115,7 +120,7 @@ def _gradients(inputs: list[Tensor], backend: Backend) -> tuple[Tensor, ...]:
 def _check(backend: Backend, device: torch.device, size: ScanSize) -> float:
     """Largest relative difference from the reference, on a short sequence in fp32."""
     inputs = _inputs(size, min(size.tokens, CHECKED_TOKENS), torch.float32, device)
-    reference = choose_backend("reference", device)
+    reference = choose_backend(REFERENCE, device)
     pairs = [(_forward(inputs, backend), _forward(inputs, reference))]
     if backend.differentiable:
         pairs += zip(_gradients(inputs, backend), _gradients(inputs, reference), strict=True)

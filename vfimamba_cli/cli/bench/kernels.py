@@ -57,13 +57,14 @@ def print_receptive_fields(
 
 
 def print_scan(device: str, runs: int) -> None:
-    """Milliseconds per scan, of every backend that can run there."""
-    from vfimamba_cli.bench.scan import ScanSize, time_backends
+    """Milliseconds per scan of every backend that can run there, each row once it is known."""
+    from vfimamba_cli.bench.scan import CHECKED_TOKENS, REFERENCE, ScanSize, time_backends
     from vfimamba_cli.ops.device import choose_device
     from vfimamba_cli.ops.scan import BACKENDS
 
     where = choose_device(device)
-    names = [b.name for b in BACKENDS if b.obstacle(where, sequences=True) is None]
+    able = [b.name for b in BACKENDS if b.obstacle(where, sequences=True) is None]
+    names = [name for name in able if name != REFERENCE]
     size = ScanSize()
     typer.echo(f"K={size.orders} D={size.channels} N={size.states} L={size.tokens}, batch 1, fp32")
     for row in time_backends(names, where, size=size, runs=runs):
@@ -72,10 +73,13 @@ def print_scan(device: str, runs: int) -> None:
             f"{row.backend:10}  forward {1000 * row.forward_seconds:8.1f} ms  "
             f"with gradients {training:>10}  error {row.error:.1e}"
         )
-    able = {b.name for b in BACKENDS if b.obstacle(where, fused=True) is None}
-    if "lanes" in able:
+    typer.echo(
+        f"{REFERENCE:10}  not timed: others are checked against it, on {CHECKED_TOKENS} tokens"
+    )
+    kernels = {b.name for b in BACKENDS if b.obstacle(where, fused=True) is None}
+    if "lanes" in kernels:
         print_blocks(where, runs)
-    if "triton" in able:
+    if "triton" in kernels:
         print_fused(where, runs)
         print_training(where, runs)
 
