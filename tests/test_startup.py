@@ -11,12 +11,13 @@ import pytest
 from vfimamba_cli.cli.loading import loading
 
 COMPILER = "{'torch._dynamo', 'torch._inductor', 'torch.fx.experimental.symbolic_shapes', 'sympy'}"
+ON_CPU, ON_GPU = '"cpu", scan="chunked"', '"cuda"'
 ONE_FRAME = """
 import torch
 from vfimamba_cli.checkpoint.load import load_model
 from vfimamba_cli.engine.interpolator import Interpolator
 
-engine = Interpolator(load_model("vfimamba-s"), device="cpu", scan="chunked")
+engine = Interpolator(load_model("vfimamba-s"), device={device})
 engine.interpolate(torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32), [0.5])
 """
 GPU_MODULES = """
@@ -45,8 +46,17 @@ def compiler_after(code):
     return done.stdout.split()
 
 
-def test_making_a_frame_loads_no_compiler():
-    assert compiler_after(ONE_FRAME) == []
+@pytest.mark.parametrize("device", [ON_CPU, pytest.param(ON_GPU, marks=pytest.mark.gpu)])
+def test_making_a_frame_loads_no_compiler(device):
+    assert compiler_after(ONE_FRAME.format(device=device)) == []
+
+
+@pytest.mark.gpu
+def test_lanes_are_chosen_without_the_scan_that_training_runs_on():
+    code = ONE_FRAME.format(device=ON_GPU)
+    code += "assert engine.backend.name == 'lanes'\n"
+    code += "import sys; assert 'vfimamba_cli.ops.scan.triton' not in sys.modules"
+    assert compiler_after(code) == []
 
 
 def test_the_modules_for_a_gpu_load_no_compiler():

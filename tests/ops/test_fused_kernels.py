@@ -163,6 +163,20 @@ def test_norm_then_gate(kernels):
     near(actual, F.layer_norm(y, (32,), *norm) * F.silu(wide[:, 32:]), 1e-4)
 
 
+def test_one_kernel_tells_whether_triton_works(kernels, monkeypatch):
+    tokens = kernels("tokens")
+    trial = tokens.failure.__wrapped__
+    assert trial(DEVICE) is None
+    monkeypatch.setattr(tokens, "norm_gate", lambda y, *_: y)
+    assert trial(DEVICE) == "needs Triton to work, but a trial run gave wrong numbers"
+
+    def no_compiler(*_):
+        raise RuntimeError("Failed to find C compiler\nPlease set CC")
+
+    monkeypatch.setattr(tokens, "norm_gate", no_compiler)
+    assert trial(DEVICE).endswith("a trial run failed: Failed to find C compiler")
+
+
 def test_channel_gate_is_the_channel_attention(kernels):
     x, bias = normal(3, 9, 17, 32), normal(32)
     down, up, down_bias, up_bias = normal(4, 32), normal(4, 32), normal(4), normal(32)

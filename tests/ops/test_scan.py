@@ -390,7 +390,8 @@ def test_a_triton_that_cannot_be_imported_says_so(monkeypatch):
     broken = ModuleType("triton")
     broken.__spec__ = ModuleSpec("triton", None)
     monkeypatch.setitem(sys.modules, "triton", broken)
-    monkeypatch.setitem(sys.modules, "triton.errors", None)
+    monkeypatch.setitem(sys.modules, "triton.language", None)
+    monkeypatch.setitem(sys.modules, "vfimamba_cli.ops.triton_trial", None)
     monkeypatch.delitem(sys.modules, "vfimamba_cli.ops.scan.triton", raising=False)
     with pytest.raises(DeviceError, match="it needs the module triton, whose import failed"):
         choose_backend("triton", torch.device("cuda"))

@@ -6,10 +6,15 @@ Residual sums and norms go together, so that a stream of tokens is read and writ
 two matrix products. N images, H x W tokens each, T = N H W, C channels.
 """
 
+from functools import cache
+
 import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from vfimamba_cli.ops.triton_trial import triton_failure
 
 EPSILON = 1e-5
 CHUNKS = 64
@@ -120,6 +125,20 @@ def norm_gate(y: Tensor, gate: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         TOKENS=block, WIDTH=width, EPSILON=EPSILON, num_warps=4,
     )  # fmt: skip
     return out
+
+
+@cache
+def failure(device: torch.device) -> str | None:
+    """Why Triton's kernels cannot run on `device`, found by running one; None if they can."""
+    return triton_failure(lambda: _bias_alone(device))
+
+
+def _bias_alone(device: torch.device) -> bool:
+    """Whether the bias alone is gated where tokens are zero."""
+    y, ones = torch.zeros(1, 16, device=device), torch.ones(1, 16, device=device)
+    with torch.cuda.device_of(y):
+        made = norm_gate(y, ones, ones[0], ones[0])
+    return torch.allclose(made.cpu(), F.silu(torch.ones(1, 16)), rtol=1e-3)
 
 
 @triton.jit

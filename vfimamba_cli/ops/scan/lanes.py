@@ -245,7 +245,7 @@ def failure(device: torch.device) -> str | None:
     try:
         actual = ss2d_core(v.to(device), weights, exact_columns=False).cpu()
         # What lies around it in the fused network is Triton's.
-        if (reason := import_module("vfimamba_cli.ops.scan.triton").failure(device)) is not None:
+        if (reason := import_module("vfimamba_cli.ops.fused.tokens").failure(device)) is not None:
             return str(reason)
     except (ImportError, CudaError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]

@@ -7,14 +7,13 @@ F = 2 frames, B batch, D channels, N states, R rank, L = 2 H W tokens, K = 4 ord
 """
 
 from functools import cache
-from subprocess import SubprocessError
 from typing import Any
 
 import torch
 from torch import Tensor
-from triton.errors import TritonError
 
 from vfimamba_cli.ops.scan.triton_launch import ORDERS, FusedScan, Launch
+from vfimamba_cli.ops.triton_trial import triton_failure
 
 
 def cross_selective_scan(
@@ -208,29 +207,26 @@ _scan.register_autograd(_backward, setup_context=_keep)
 
 @cache
 def failure(device: torch.device) -> str | None:
-    """Why the kernels cannot run on `device`, found by running them once; None if they can.
-
-    Triton needs a GPU it can compile for and a C compiler with Python's headers.
-    """
+    """Why the kernels cannot run on `device`, found by running them once; None if they can."""
     if device.type == "cuda" and not torch.cuda.is_available():
         return "needs a CUDA device, and PyTorch finds none"
+    return triton_failure(lambda: _skips_alone(device))
+
+
+def _skips_alone(device: torch.device) -> bool:
+    """Whether D alone makes the result where B and C are zero."""
     channels, states = 16, 4
     ones, zeros = torch.ones(4, channels, device=device), torch.zeros
-    try:
-        # The kernels themselves: the first call of an operator imports PyTorch's compiler, seconds.
-        scan = FusedScan.of(
-            torch.ones(2, 1, 1, 1, channels, device=device),
-            zeros(2, 1, 1, 1, ORDERS * (1 + 2 * states), device=device),
-            A=zeros(4, channels, states, device=device),
-            D=ones,
-            dt_weight=zeros(4, channels, 1, device=device),
-            dt_bias=ones,
-            launch=Launch(chunk=32),
-        )
-        with torch.cuda.device_of(scan.u):
-            y = scan.merge(scan.forward(torch.float32)[0], exact=True)
-        right = bool((y.cpu() == ORDERS).all())  # without B and C, D alone; waits for the kernels
-    except (ImportError, AttributeError, RuntimeError, OSError, SubprocessError, TritonError) as e:
-        reason = str(e).strip().splitlines() or [type(e).__name__]
-        return f"needs Triton to work, but a trial run failed: {reason[0]}"
-    return None if right else "needs Triton to work, but a trial run gave wrong numbers"
+    # The kernels themselves: the first call of an operator imports PyTorch's compiler, seconds.
+    scan = FusedScan.of(
+        torch.ones(2, 1, 1, 1, channels, device=device),
+        zeros(2, 1, 1, 1, ORDERS * (1 + 2 * states), device=device),
+        A=zeros(4, channels, states, device=device),
+        D=ones,
+        dt_weight=zeros(4, channels, 1, device=device),
+        dt_bias=ones,
+        launch=Launch(chunk=32),
+    )
+    with torch.cuda.device_of(scan.u):
+        y = scan.merge(scan.forward(torch.float32)[0], exact=True)
+    return bool((y.cpu() == ORDERS).all())
