@@ -5,6 +5,7 @@ import torch
 
 from vfimamba_cli.checkpoint.load import TINY_SPEC
 from vfimamba_cli.data.triplet import TripletBatch
+from vfimamba_cli.model.activation import ConvPReLU
 from vfimamba_cli.ops.scan import Backend, cross_reference
 from vfimamba_cli.train.objective import Objective
 from vfimamba_cli.train.precision import Precision
@@ -35,10 +36,18 @@ def stand_in(u, x_dbl, *, dtype, **_):
     return (u * x_dbl.mean()).to(dtype)
 
 
+def prelu_stand_in(x, bias, slope):
+    """In the place of a convolution's bias and activation in one."""
+    return torch.nn.functional.prelu(x + bias[:, None, None], slope)
+
+
 def test_a_compiler_can_follow_the_whole_step(monkeypatch):
     monkeypatch.setattr(cross_reference, "cross_selective_scan", stand_in)
     objective, traced = objective_on(torch.device("cpu")), []
     objective.network.use_scan(Backend(name="maps", grid="cross_reference"))
+    for module in objective.network.modules():
+        if isinstance(module, ConvPReLU):
+            module.biased_prelu = prelu_stand_in
 
     def run(module, inputs):
         traced.append(module)

@@ -28,6 +28,23 @@ class AlignedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C or more, H, W) -> (B, C', H', W')."""
+        return self._conv_forward(x, self._weight_for(x), self.bias)
+
+    def unbiased(self, x: Tensor) -> Tensor:
+        """The same without the bias, for who adds it later."""
+        return self._conv_forward(x, self._weight_for(x), None)
+
+    def _weight_for(self, x: Tensor) -> Tensor:
         added = x.shape[1] - self.in_channels
-        weight = F.pad(self.weight, (0, 0, 0, 0, 0, added)) if added else self.weight
-        return self._conv_forward(x, weight, self.bias)
+        return F.pad(self.weight, (0, 0, 0, 0, 0, added)) if added else self.weight
+
+
+class UpConv2d(nn.ConvTranspose2d):
+    """A 4x4 transposed convolution that doubles the size."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 4, stride=2, padding=1)
+
+    def unbiased(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', 2 H, 2 W), without the bias, for who adds it later."""
+        return F.conv_transpose2d(x, self.weight, None, stride=2, padding=1)

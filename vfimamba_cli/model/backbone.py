@@ -5,16 +5,11 @@ F = 2 frames, B batch, C channels, H x W pixels.
 
 from torch import Tensor, nn
 
-from vfimamba_cli.model.alignment import AlignedConv2d
+from vfimamba_cli.model.activation import ConvPReLU, conv
 from vfimamba_cli.model.blocks import LayerNorm, MixedSSMBlock
 from vfimamba_cli.model.config import ModelConfig
 
 CONV_STAGES = 3
-
-
-def conv(inputs: int, outputs: int, *, stride: int = 1) -> tuple[nn.Module, nn.Module]:
-    """3x3 convolution and its activation, PReLU with one slope per channel."""
-    return AlignedConv2d(inputs, outputs, 3, stride, padding=1), nn.PReLU(outputs)
 
 
 class ConvStage(nn.Module):
@@ -23,7 +18,7 @@ class ConvStage(nn.Module):
     def __init__(self, inputs: int, outputs: int, depth: int) -> None:
         super().__init__()
         layers = [conv(inputs if i == 0 else outputs, outputs) for i in range(depth)]
-        self.conv = nn.Sequential(*(module for pair in layers for module in pair))
+        self.conv = ConvPReLU(*(module for pair in layers for module in pair))
 
     def forward(self, x: Tensor) -> Tensor:
         """(F B, C, H, W) -> (F B, C', H, W)."""
@@ -74,7 +69,7 @@ class Backbone(nn.Module):
                 self.stages.append(ConvStage(3, width, depth))
                 continue
             if i < CONV_STAGES:
-                self.embeds.append(nn.Sequential(*conv(channels[i - 1], width, stride=2)))
+                self.embeds.append(ConvPReLU(*conv(channels[i - 1], width, stride=2)))
                 self.stages.append(ConvStage(width, width, depth))
             else:
                 self.embeds.append(NormedDownsample(channels[i - 1], width))

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vfimamba_cli.model.activation import ConvPReLU, conv
 from vfimamba_cli.model.alignment import side_by_side
-from vfimamba_cli.model.backbone import conv
 from vfimamba_cli.model.interface import Motion
 from vfimamba_cli.ops.resize import resize, resize_flow
 from vfimamba_cli.ops.warp import warp_pair
@@ -78,9 +78,9 @@ class MotionHead(nn.Module):
         self.shrink = 4 / scale
         inputs = 2 * channels // 16 + planes
         self.conv = nn.Sequential(
-            nn.Sequential(*conv(inputs, hidden)),
-            nn.Sequential(*conv(hidden, hidden)),
-            nn.Sequential(*conv(hidden, 5)),
+            ConvPReLU(*conv(inputs, hidden)),
+            ConvPReLU(*conv(hidden, hidden)),
+            ConvPReLU(*conv(hidden, 5)),
         )
 
     def forward(self, features: Tensor, planes: Tensor, flow: Tensor | None) -> Tensor:
@@ -113,10 +113,10 @@ class LocalBlock(nn.Module):
         super().__init__()
         self.scale = scale
         self.conv0 = nn.Sequential(
-            nn.Sequential(*conv(17, hidden // 2, stride=2)),
-            nn.Sequential(*conv(hidden // 2, hidden, stride=2)),
+            ConvPReLU(*conv(17, hidden // 2, stride=2)),
+            ConvPReLU(*conv(hidden // 2, hidden, stride=2)),
         )
-        self.convblock = nn.Sequential(*(nn.Sequential(*conv(hidden, hidden)) for _ in range(8)))
+        self.convblock = nn.Sequential(*(ConvPReLU(*conv(hidden, hidden)) for _ in range(8)))
         self.lastconv = nn.ConvTranspose2d(hidden, 5, 4, stride=2, padding=1)
 
     def forward(self, planes: Tensor, flow: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ B batch, C channels, H x W pixels.
 import torch
 from torch import Tensor, nn
 
-from vfimamba_cli.model.alignment import side_by_side
-from vfimamba_cli.model.backbone import conv
+from vfimamba_cli.model.activation import ConvPReLU, conv
+from vfimamba_cli.model.alignment import UpConv2d, side_by_side
 
 
 class Down(nn.Module):
@@ -15,19 +15,17 @@ class Down(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv1 = nn.Sequential(*conv(inputs, outputs, stride=2))
-        self.conv2 = nn.Sequential(*conv(outputs, outputs))
+        self.conv1 = ConvPReLU(*conv(inputs, outputs, stride=2))
+        self.conv2 = ConvPReLU(*conv(outputs, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H / 2, W / 2)."""
         return self.conv2(self.conv1(x))
 
 
-def up(inputs: int, outputs: int) -> nn.Sequential:
+def up(inputs: int, outputs: int) -> ConvPReLU:
     """Doubles the size."""
-    return nn.Sequential(
-        nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1), nn.PReLU(outputs)
-    )
+    return ConvPReLU(UpConv2d(inputs, outputs), nn.PReLU(outputs))
 
 
 class UNet(nn.Module):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from vfimamba_cli.model.activation import ConvPReLU
 from vfimamba_cli.model.backbone import Backbone
 from vfimamba_cli.model.config import ModelConfig
 from vfimamba_cli.model.flow import LocalBlock, MotionHead, Step, step, warp_both
@@ -37,7 +38,8 @@ class VFIMamba(nn.Module):
 
     Attributes:
         spec: what the weights say of themselves; set by `ModelSpec.build`.
-        kernels: whether warps are Triton's, as its scans are; set by `use_scan`.
+        kernels: whether warps and, where gradients are wanted, activations are Triton's, as its
+            scans are; set by `use_scan`.
     """
 
     spec: ModelSpec
@@ -72,7 +74,7 @@ class VFIMamba(nn.Module):
         return self.unet.conv.weight.dtype
 
     def use_scan(self, backend: Backend) -> None:
-        """Run every scan of the network on `backend`, and with its kernels all warps, too.
+        """Run every scan of the network on `backend`, and with its kernels all that have their own.
 
         Raises:
             ValueError: the backend scans feature maps only, and this network's tokens do not
@@ -84,6 +86,8 @@ class VFIMamba(nn.Module):
         for module in self.modules():
             if isinstance(module, SS2D):
                 module.use_scan(backend)
+            elif isinstance(module, ConvPReLU):
+                module.use_kernels(self.kernels)
 
     @property
     def has_fused_form(self) -> bool:
