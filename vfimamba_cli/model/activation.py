@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vfimamba_cli.model.alignment import AlignedConv2d
+from vfimamba_cli.model.alignment import AlignedConv2d, grown, longer
 
 
 def conv(inputs: int, outputs: int, *, stride: int = 1) -> tuple[nn.Module, nn.Module]:
@@ -40,5 +40,8 @@ class ConvPReLU(nn.Sequential):
             return super().forward(x)  # type: ignore[no-untyped-call]
         layers: list[Any] = list(self)
         for convolution, prelu in zip(layers[::2], layers[1::2], strict=True):
-            x = kernel(convolution.unbiased(x), convolution.bias, prelu.weight)
+            x = convolution.aligned(x, biased=False)
+            more = x.shape[1] - convolution.out_channels
+            x = kernel(x, longer(convolution.bias, more), longer(prelu.weight, more))
+            x = grown(x, -more)
         return x

@@ -3,10 +3,13 @@
 F = 2 frames, B batch, C channels, H x W tokens.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vfimamba_cli.model.alignment import AlignedConv2d
 from vfimamba_cli.model.config import ModelConfig
 from vfimamba_cli.model.mixers import build_mixer
 
@@ -60,9 +63,9 @@ class MixedSSMBlock(nn.Module):
         self.skip_scale = nn.Parameter(torch.ones(channels))
         self.ln_2 = LayerNorm(channels)
         self.cab = nn.Sequential(
-            nn.Conv2d(channels, channels // 3, 3, padding=1),
+            AlignedConv2d(channels, channels // 3, 3, padding=1),
             nn.GELU(),
-            nn.Conv2d(channels // 3, channels, 3, padding=1),
+            AlignedConv2d(channels // 3, channels, 3, padding=1),
             ChannelAttention(channels),
         )
         self.skip_scale2 = nn.Parameter(torch.ones(channels))
@@ -71,5 +74,14 @@ class MixedSSMBlock(nn.Module):
         """(F B, H, W, C) -> (F B, H, W, C), frame 0 of all samples first."""
         frames = self.ln_1(x).unflatten(0, (2, -1))
         x = x * self.skip_scale + self.mixer(frames).flatten(0, 1)
-        convolved = self.cab(self.ln_2(x).permute(0, 3, 1, 2))
+        convolved = self.convolve(self.ln_2(x).permute(0, 3, 1, 2))
         return x * self.skip_scale2 + convolved.permute(0, 2, 3, 1)
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """The block's CAB, (B, C, H, W) -> (B, C, H, W).
+
+        The channels that its third of them misses are zeros after GELU, too.
+        """
+        layers: list[Any] = list(self.cab)
+        narrow, activate, widen, attention = layers
+        return attention(widen(activate(narrow.aligned(x))))

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfimamba_cli.model.activation import ConvPReLU, conv
-from vfimamba_cli.model.alignment import side_by_side
+from vfimamba_cli.model.alignment import UpConv2d, side_by_side
 from vfimamba_cli.model.interface import Motion
 from vfimamba_cli.ops.resize import resize, resize_flow
 from vfimamba_cli.ops.warp import warp_pair
@@ -117,7 +117,7 @@ class LocalBlock(nn.Module):
             ConvPReLU(*conv(hidden // 2, hidden, stride=2)),
         )
         self.convblock = nn.Sequential(*(ConvPReLU(*conv(hidden, hidden)) for _ in range(8)))
-        self.lastconv = nn.ConvTranspose2d(hidden, 5, 4, stride=2, padding=1)
+        self.lastconv = UpConv2d(hidden, 5)
 
     def forward(self, planes: Tensor, flow: Tensor) -> Tensor:
         """(B, 13, H, W) pictures and mask, (B, 4, H, W) flow in pixels -> (B, 5, H, W) change."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vfimamba_cli.model.activation import ConvPReLU, conv
-from vfimamba_cli.model.alignment import UpConv2d, side_by_side
+from vfimamba_cli.model.alignment import AlignedConv2d, UpConv2d, side_by_side
 
 
 class Down(nn.Module):
@@ -45,7 +45,7 @@ class UNet(nn.Module):
         self.up1 = up(16 * c, 4 * c)
         self.up2 = up(8 * c, 2 * c)
         self.up3 = up(4 * c, c)
-        self.conv = nn.Conv2d(c, 3, 3, padding=1)
+        self.conv = AlignedConv2d(c, 3, 3, padding=1)
 
     def forward(self, planes: Tensor, warped: list[Tensor]) -> Tensor:
         """What to add to the merged frames.

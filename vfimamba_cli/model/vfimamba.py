@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vfimamba_cli.model.activation import ConvPReLU
+from vfimamba_cli.model.alignment import complete
 from vfimamba_cli.model.backbone import Backbone
 from vfimamba_cli.model.config import ModelConfig
 from vfimamba_cli.model.flow import LocalBlock, MotionHead, Step, step, warp_both
@@ -230,7 +231,7 @@ class VFIMamba(nn.Module):
             frames: (F, B, 3, H, W) in [0, 1].
             t: (B,), in (0, 1).
         """
-        features = self.encode(frames)
+        features = self.encode(complete(frames))
         steps = self.head_steps(frames, features, t)
         steps += self.local_steps(steps[-1])
         last = steps[-1]
