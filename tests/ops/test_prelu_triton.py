@@ -120,8 +120,11 @@ def test_fake_kernels_have_the_real_layout(kernels):
         torch.library.opcheck(op.default, arguments, test_utils=("test_schema", "test_faketensor"))
 
 
-def test_a_compiler_can_follow_it_both_ways(kernels):
-    inputs = make((4, 6), 16, dtype=torch.bfloat16)
+@pytest.mark.parametrize(
+    "backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.gpu)], ids=str
+)
+def test_a_compiler_can_follow_it_both_ways(kernels, backend):
+    inputs = make((4, 6), 16)
     grad = torch.randn_like(inputs[0])
 
     def twice(x, bias, slope):
@@ -129,7 +132,7 @@ def test_a_compiler_can_follow_it_both_ways(kernels):
         y = kernels.biased_prelu(x, bias, slope)
         return torch.cat((y, kernels.biased_prelu(y.contiguous(), bias, slope)), dim=1)[:, 8:24]
 
-    compiled = torch.compile(twice, fullgraph=True, dynamic=False, backend="aot_eager")
+    compiled = torch.compile(twice, fullgraph=True, dynamic=False, backend=backend)
     actual, expected = (results(function, inputs, grad) for function in (compiled, twice))
     for ours, truth in zip(actual, expected, strict=True):
         torch.testing.assert_close(ours, truth)

@@ -98,7 +98,8 @@ def biased_prelu(x: Tensor, bias: Tensor, slope: Tensor) -> Tensor:
     Returns:
         (B, C, H, W), in the dtype of `x`, channels last in memory.
     """
-    return _biased_prelu(x.contiguous(memory_format=LAST), bias, slope)
+    forward = _in_parts if torch.compiler.is_compiling() else _biased_prelu
+    return forward(x.contiguous(memory_format=LAST), bias, slope)
 
 
 @torch.library.custom_op("vfimamba::biased_prelu", mutates_args=())
@@ -113,6 +114,16 @@ def _biased_prelu(x: Tensor, bias: Tensor, slope: Tensor) -> Tensor:
 @_biased_prelu.register_fake
 def _(x: Tensor, bias: Tensor, slope: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=LAST)
+
+
+@torch.library.triton_op("vfimamba::biased_prelu_in_parts", mutates_args=())
+def _in_parts(x: Tensor, bias: Tensor, slope: Tensor) -> Tensor:
+    """The same for a compiler, which sees what is in it and joins that with what comes after.
+
+    So what a U-Net puts beside other maps is written there at once, and not copied.
+    """
+    v = x.float() + bias[:, None, None]
+    return torch.where(v > 0, v, v * slope[:, None, None]).to(x.dtype)
 
 
 @torch.library.custom_op("vfimamba::biased_prelu_backward", mutates_args=())
@@ -190,3 +201,4 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 _biased_prelu.register_autograd(_backward, setup_context=_keep)
+_in_parts.register_autograd(_backward, setup_context=_keep)
