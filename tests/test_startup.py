@@ -2,8 +2,10 @@
 
 import gc
 import importlib.util
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,28 @@ def test_lanes_are_chosen_without_the_scan_that_training_runs_on():
     code += "assert engine.backend.name == 'lanes'\n"
     code += "import sys; assert 'vfimamba_cli.ops.scan.triton' not in sys.modules"
     assert compiler_after(code) == []
+
+
+@pytest.mark.gpu
+def test_the_first_made_frame_comes_within_three_seconds():
+    command = [sys.executable, "-m", "vfimamba_cli", "interpolate", str(DEMO), "--end", "0.2"]
+    command += ["-o", "-", "--container", "y4m"]
+    seconds = [seconds_to_first_made_frame(command) for _ in range(3)]
+    assert min(seconds) <= 3, seconds  # the first start compiles kernels
+
+
+def seconds_to_first_made_frame(command):
+    """From starting a process to the second picture of its y4m, which is the first it makes."""
+    began = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        header = process.stdout.readline()
+        width, height = (int(re.search(rb" %c(\d+)" % c, header)[1]) for c in b"WH")
+        picture = len(b"FRAME\n") + width * height * 3 // 2
+        assert len(process.stdout.read(2 * picture)) == 2 * picture
+        seconds = time.monotonic() - began
+        process.stdout.read()
+    assert process.returncode == 0
+    return seconds
 
 
 def test_the_modules_for_a_gpu_load_no_compiler():

@@ -1,42 +1,53 @@
 """Libraries load while the network is prepared; whatever becomes of that, preparing goes on."""
 
+import sys
 import threading
 
 import pytest
 import torch
 
 from vfimamba_cli.engine import warm_up
-from vfimamba_cli.engine.warm_up import touch, warming_up
+from vfimamba_cli.engine.warm_up import fingerprint_triton, touch, warming_up
 
 GPU = torch.device("cuda")
 
 
 @pytest.fixture
 def touched(monkeypatch):
-    """What was touched, by which thread."""
-    seen = []
-    record = lambda *asked: seen.append((threading.current_thread().name, *asked))  # noqa: E731
-    monkeypatch.setattr(warm_up, "touch", record)
-    return seen
+    """What was touched, and the threads that did it; there is a GPU."""
+    seen, threads = [], []
+
+    def noted(*asked):
+        seen.append(asked)
+        threads.append(threading.current_thread())
+
+    monkeypatch.setattr(warm_up, "choose_device", torch.device)
+    monkeypatch.setattr(warm_up, "touch", noted)
+    monkeypatch.setattr(warm_up, "fingerprint_triton", noted)
+    return seen, threads
 
 
-def test_a_gpu_is_touched_by_another_thread_and_is_done_at_the_end(touched):
-    with warming_up(GPU, torch.float16):
+def test_a_gpu_is_touched_by_other_threads_and_is_done_at_the_end(touched):
+    seen, threads = touched
+    with warming_up("cuda"):
         pass
-    assert touched == [("warm-up", GPU, torch.float16)]
+    assert sorted(seen) == [(), (GPU, torch.float16)]
+    assert threading.main_thread() not in threads
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_preparing_that_fails_leaves_no_thread_behind(touched):
-    with pytest.raises(KeyError), warming_up(GPU, torch.float16):
+    seen, threads = touched
+    with pytest.raises(KeyError), warming_up("cuda"):
         raise KeyError
-    assert len(touched) == 1
-    assert all(thread.name != "warm-up" for thread in threading.enumerate())
+    assert len(seen) == 2
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_a_cpu_has_nothing_to_load(touched):
-    with warming_up(torch.device("cpu"), torch.float32):
+    with warming_up("cpu"):
         pass
-    assert touched == []
+    assert touched == ([], [])
 
 
 def test_convolution_and_product_are_called(monkeypatch):
@@ -52,3 +63,19 @@ def test_a_library_that_does_not_load_is_left_to_the_network(monkeypatch):
 
     monkeypatch.setattr(warm_up.F, "conv2d", fail)
     touch(torch.device("cpu"), torch.float32)
+
+
+def test_triton_hashes_itself():
+    module = pytest.importorskip("vfimamba_cli.ops.triton_trial", reason="no Triton to be hashed")
+    from triton.runtime.cache import triton_key
+
+    triton_key.cache_clear()
+    fingerprint_triton()
+    assert triton_key.cache_info().misses == 1
+    module.fingerprint()
+    assert triton_key.cache_info().hits == 1
+
+
+def test_without_triton_there_is_nothing_to_hash(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vfimamba_cli.ops.triton_trial", None)
+    fingerprint_triton()

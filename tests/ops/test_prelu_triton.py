@@ -120,6 +120,7 @@ def test_fake_kernels_have_the_real_layout(kernels):
         torch.library.opcheck(op.default, arguments, test_utils=("test_schema", "test_faketensor"))
 
 
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # of PyTorch's own
 @pytest.mark.parametrize(
     "backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.gpu)], ids=str
 )

@@ -18,7 +18,6 @@ from vfimamba_cli.engine.padding import Padding
 from vfimamba_cli.engine.paths import PathOptions, RefineAt, predict
 from vfimamba_cli.engine.precision import cast, default_dtype
 from vfimamba_cli.engine.schedule import halve, reachable
-from vfimamba_cli.engine.warm_up import warming_up
 from vfimamba_cli.ops.device import choose_device, is_out_of_memory
 from vfimamba_cli.ops.scan import choose_backend
 
@@ -77,6 +76,10 @@ class Interpolator:
         """
         self.device = choose_device(str(device))
         self.dtype = dtype or default_dtype(self.device)
+        fusable = model.has_fused_form and self.dtype in (torch.float16, torch.bfloat16)
+        self.backend = choose_backend(
+            scan, self.device, fused=fusable, sequences=not model.config.alternates
+        )
         self.spec = model.spec
         if schedule == "auto":
             schedule = "direct" if self.spec.arbitrary_time else "halving"
@@ -84,15 +87,6 @@ class Interpolator:
         self.flow_scale = flow_scale
         self.options = PathOptions(refine_at=refine_at, local=local, tta=tta)
         self.tiles = TileChooser(self.device, forced=tile, announce=announce)
-        with warming_up(self.device, self.dtype):
-            self._take(model, scan, announce)
-
-    def _take(self, model: Any, scan: str, announce: Callable[[str], None]) -> None:
-        """Choose a backend and prepare a copy of the model for it."""
-        fusable = model.has_fused_form and self.dtype in (torch.float16, torch.bfloat16)
-        self.backend = choose_backend(
-            scan, self.device, fused=fusable, sequences=not model.config.alternates
-        )
         network: Any = copy.deepcopy(model).eval().requires_grad_(False)
         network.use_scan(self.backend)
         network = cast(network.to(self.device), self.dtype)  # a GPU is the faster one to convert

@@ -1,7 +1,7 @@
 """What a GPU's libraries do when they are first called, done while the host prepares the network.
 
-cuDNN and cuBLAS take a third of a second to load themselves, without the interpreter's lock: about
-as long as Triton takes to find out whether the kernels it has kept are its own.
+cuDNN and cuBLAS take a third of a second to load themselves, and so does Triton to hash itself,
+which tells whether the kernels it has kept are its own; neither holds the interpreter's lock.
 """
 
 from collections.abc import Iterator
@@ -11,19 +11,35 @@ from threading import Thread
 import torch
 import torch.nn.functional as F
 
+from vfimamba_cli.engine.precision import default_dtype
+from vfimamba_cli.ops.device import choose_device
+
 
 @contextmanager
-def warming_up(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Meanwhile what convolutions and matrix products of `dtype` need is loaded on a GPU."""
+def warming_up(name: str) -> Iterator[None]:
+    """Meanwhile what convolutions, matrix products and Triton need is loaded, on a GPU.
+
+    Args:
+        name: of the device: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        DeviceError: there is none of that name.
+    """
+    device = choose_device(name)
     if device.type != "cuda":  # the CPU's is loaded with PyTorch
         yield
         return
-    thread = Thread(target=touch, args=(device, dtype), name="warm-up")
-    thread.start()
+    threads = [
+        Thread(target=touch, args=(device, default_dtype(device)), name="warm-up of libraries"),
+        Thread(target=fingerprint_triton, name="warm-up of Triton"),
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
-        thread.join()
+        for thread in threads:
+            thread.join()
 
 
 def touch(device: torch.device, dtype: torch.dtype) -> None:
@@ -34,3 +50,11 @@ def touch(device: torch.device, dtype: torch.dtype) -> None:
         kernels = torch.zeros(16, 16, 3, 3, device=device, dtype=dtype)
         rows = F.conv2d(images, kernels, padding=1)[0].flatten(1)
         torch.mm(rows, rows.T)
+
+
+def fingerprint_triton() -> None:
+    """Let Triton, where there is one, hash itself, which it remembers."""
+    with suppress(ImportError):
+        from vfimamba_cli.ops.triton_trial import fingerprint
+
+        fingerprint()

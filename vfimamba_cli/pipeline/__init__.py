@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from vfimamba_cli.checkpoint.load import load_model
 from vfimamba_cli.engine.interpolator import Interpolator
+from vfimamba_cli.engine.warm_up import warming_up
 from vfimamba_cli.frame import Frame
 from vfimamba_cli.pipeline.describe import encoding
 from vfimamba_cli.pipeline.frames import FrameMaker
@@ -60,14 +61,15 @@ def interpolate_video(
     """
     source, target = Path(source), Path(output) if output else None
     with prepare(source, target, time=time, pictures=pictures, writing=writing) as job:
-        interpolator = Interpolator(
-            load_model(engine.model),
-            device=engine.device,
-            scan=engine.scan,
-            flow_scale=engine.flow_scale,
-            tile=engine.tile,
-            announce=announce,
-        )
+        with warming_up(engine.device):
+            interpolator = Interpolator(
+                load_model(engine.model),
+                device=engine.device,
+                scan=engine.scan,
+                flow_scale=engine.flow_scale,
+                tile=engine.tile,
+                announce=announce,
+            )
         timing = job.plan.timing
         maker = FrameMaker(
             interpolator, job.plan.timeline, job.writer.color, cut=pictures.cut, mask=job.mask
