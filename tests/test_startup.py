@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from vfimamba_cli.cli.loading import loading
+from vfimamba_cli.cli.loading import loading, rouse_gpu
 
 COMPILER = "{'torch._dynamo', 'torch._inductor', 'torch.fx.experimental.symbolic_shapes', 'sympy'}"
 ON_CPU, ON_GPU = '"cpu", scan="chunked"', '"cuda"'
@@ -96,6 +97,48 @@ def test_the_garbage_collector_does_not_look_through_what_is_loaded():
 def test_where_pytorch_is_loaded_already_the_garbage_collector_is_left_alone():
     __import__("torch")
     before = gc.get_freeze_count()
-    with loading():
+    with loading(gpu=True):
         assert gc.isenabled()
     assert gc.get_freeze_count() == before
+
+
+class Driver:
+    """NVIDIA's, as far as it is asked for; `result` is what its start gives back."""
+
+    def __init__(self, result):
+        self.result, self.started = result, 0
+
+    def cuInit(self, flags):  # noqa: N802 - its name
+        self.started += 1
+        return self.result
+
+
+@pytest.mark.parametrize(("result", "hashed"), [(0, 1), (100, 0)])  # 100: there is no GPU
+def test_triton_hashes_itself_where_there_is_a_gpu(monkeypatch, result, hashed):
+    driver, seen = Driver(result), []
+    trial = SimpleNamespace(fingerprint=lambda: seen.append("triton"))
+    monkeypatch.setattr("ctypes.CDLL", lambda _: driver)
+    monkeypatch.setitem(sys.modules, "vfimamba_cli.ops.triton_trial", trial)
+    rouse_gpu()
+    assert (driver.started, len(seen)) == (1, hashed)
+
+
+def test_without_a_driver_or_triton_nothing_happens(monkeypatch):
+    def missing(name):
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr("ctypes.CDLL", missing)
+    rouse_gpu()
+    monkeypatch.setattr("ctypes.CDLL", lambda _: Driver(0))
+    monkeypatch.setitem(sys.modules, "vfimamba_cli.ops.triton_trial", None)
+    rouse_gpu()
+
+
+def test_triton_remembers_its_hash():
+    module = pytest.importorskip("vfimamba_cli.ops.triton_trial", reason="no Triton to be hashed")
+    from triton.runtime.cache import triton_key
+
+    triton_key.cache_clear()
+    module.fingerprint()
+    module.fingerprint()
+    assert triton_key.cache_info()[:2] == (1, 1)

@@ -1,13 +1,12 @@
 """Libraries load while the network is prepared; whatever becomes of that, preparing goes on."""
 
-import sys
 import threading
 
 import pytest
 import torch
 
 from vfimamba_cli.engine import warm_up
-from vfimamba_cli.engine.warm_up import fingerprint_triton, touch, warming_up
+from vfimamba_cli.engine.warm_up import touch, warming_up
 
 GPU = torch.device("cuda")
 
@@ -23,15 +22,14 @@ def touched(monkeypatch):
 
     monkeypatch.setattr(warm_up, "choose_device", torch.device)
     monkeypatch.setattr(warm_up, "touch", noted)
-    monkeypatch.setattr(warm_up, "fingerprint_triton", noted)
     return seen, threads
 
 
-def test_a_gpu_is_touched_by_other_threads_and_is_done_at_the_end(touched):
+def test_a_gpu_is_touched_by_another_thread_and_is_done_at_the_end(touched):
     seen, threads = touched
     with warming_up("cuda"):
         pass
-    assert sorted(seen) == [(), (GPU, torch.float16)]
+    assert seen == [(GPU, torch.float16)]
     assert threading.main_thread() not in threads
     assert not any(thread.is_alive() for thread in threads)
 
@@ -40,7 +38,7 @@ def test_preparing_that_fails_leaves_no_thread_behind(touched):
     seen, threads = touched
     with pytest.raises(KeyError), warming_up("cuda"):
         raise KeyError
-    assert len(seen) == 2
+    assert len(seen) == 1
     assert not any(thread.is_alive() for thread in threads)
 
 
@@ -63,19 +61,3 @@ def test_a_library_that_does_not_load_is_left_to_the_network(monkeypatch):
 
     monkeypatch.setattr(warm_up.F, "conv2d", fail)
     touch(torch.device("cpu"), torch.float32)
-
-
-def test_triton_hashes_itself():
-    module = pytest.importorskip("vfimamba_cli.ops.triton_trial", reason="no Triton to be hashed")
-    from triton.runtime.cache import triton_key
-
-    triton_key.cache_clear()
-    fingerprint_triton()
-    assert triton_key.cache_info().misses == 1
-    module.fingerprint()
-    assert triton_key.cache_info().hits == 1
-
-
-def test_without_triton_there_is_nothing_to_hash(monkeypatch):
-    monkeypatch.setitem(sys.modules, "vfimamba_cli.ops.triton_trial", None)
-    fingerprint_triton()

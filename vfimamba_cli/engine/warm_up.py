@@ -1,8 +1,4 @@
-"""What a GPU's libraries do when they are first called, done while the host prepares the network.
-
-cuDNN and cuBLAS take a third of a second to load themselves, and so does Triton to hash itself,
-which tells whether the kernels it has kept are its own; neither holds the interpreter's lock.
-"""
+"""What a GPU's libraries do when first called, done while the host prepares the network."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,29 +13,24 @@ from vfimamba_cli.ops.device import choose_device
 
 @contextmanager
 def warming_up(name: str) -> Iterator[None]:
-    """Meanwhile what convolutions, matrix products and Triton need is loaded, on a GPU.
+    """Meanwhile cuDNN and cuBLAS load, a third of a second without the interpreter's lock.
 
     Args:
-        name: of the device: auto, cpu, cuda or cuda:N.
+        name: of the device: auto, cpu, cuda or cuda:N. A CPU's libraries are loaded with PyTorch.
 
     Raises:
         DeviceError: there is none of that name.
     """
     device = choose_device(name)
-    if device.type != "cuda":  # the CPU's is loaded with PyTorch
+    if device.type != "cuda":
         yield
         return
-    threads = [
-        Thread(target=touch, args=(device, default_dtype(device)), name="warm-up of libraries"),
-        Thread(target=fingerprint_triton, name="warm-up of Triton"),
-    ]
-    for thread in threads:
-        thread.start()
+    thread = Thread(target=touch, args=(device, default_dtype(device)), name="warm-up")
+    thread.start()
     try:
         yield
     finally:
-        for thread in threads:
-            thread.join()
+        thread.join()
 
 
 def touch(device: torch.device, dtype: torch.dtype) -> None:
@@ -50,11 +41,3 @@ def touch(device: torch.device, dtype: torch.dtype) -> None:
         kernels = torch.zeros(16, 16, 3, 3, device=device, dtype=dtype)
         rows = F.conv2d(images, kernels, padding=1)[0].flatten(1)
         torch.mm(rows, rows.T)
-
-
-def fingerprint_triton() -> None:
-    """Let Triton, where there is one, hash itself, which it remembers."""
-    with suppress(ImportError):
-        from vfimamba_cli.ops.triton_trial import fingerprint
-
-        fingerprint()
