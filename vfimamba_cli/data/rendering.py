@@ -103,7 +103,7 @@ def render(background: Tensor, layers: Tensor, behind: Tensor, front: Tensor, cr
     canvas = look_up(background, behind, crop, "reflection")
     for i in range(layers.shape[1]):
         layer = look_up(layers[:, i], front[:, :, :, i], crop, "zeros")
-        canvas = canvas * (1 - layer[:, 3:]) + layer[:, :3]
+        canvas = torch.addcmul(layer[:, :3], canvas, 1 - layer[:, 3:])
     return canvas.mean(3).transpose(1, 2)
 
 
@@ -115,10 +115,12 @@ def look_up(textures: Tensor, homographies: Tensor, crop: int, outside: str) -> 
     """
     axis = (torch.arange(crop, device=textures.device) * 2 + 1) / crop - 1
     m = homographies.transpose(0, 1)[..., None, None]  # (S, P, K, 3, 3, 1, 1)
-    u, v, w = (
-        m[..., i, 0, :, :] * axis + m[..., i, 1, :, :] * axis[:, None] + m[..., i, 2, :, :]
+    u, v, w = (  # added in this order, only one sum is of all pixels
+        m[..., i, 0, :, :] * axis + (m[..., i, 1, :, :] * axis[:, None] + m[..., i, 2, :, :])
         for i in range(3)
     )
-    grid = torch.stack((u / w, v / w), -1)  # (S, P, K, crop, crop, 2)
+    grid = torch.empty((*w.shape, 2), device=w.device)  # (S, P, K, crop, crop, 2)
+    torch.div(u, w, out=grid[..., 0])
+    torch.div(v, w, out=grid[..., 1])
     seen = F.grid_sample(textures, grid.flatten(1, 3), padding_mode=outside, align_corners=False)
     return seen.unflatten(2, grid.shape[1:4])
