@@ -28,9 +28,18 @@ def random_batch(samples: int, crop: int, device: torch.device) -> TripletBatch:
 
 
 def measure_cost(
-    objective: Objective, samples: int, crop: int, processes: Processes, announce: Announce
+    objective: Objective,
+    samples: int,
+    crop: int,
+    processes: Processes,
+    announce: Announce,
+    *,
+    compiled: bool,
 ) -> Cost:
     """Of both passes on noise: of `samples` on a GPU, of one on a CPU.
+
+    Args:
+        compiled: whether to compile them where they are recorded, as a long run does.
 
     Raises:
         DeviceError: they do not fit, with the number that does.
@@ -43,6 +52,8 @@ def measure_cost(
         objective.graphs = None
         batch = random_batch(samples, crop, device)
         if objective.network.kernels:
+            if compiled:
+                objective.compile(batch, announce)
             objective.record(batch, announce)
         run_passes(objective, batch)
         began, count = time.monotonic(), TIMED if on_gpu else 1

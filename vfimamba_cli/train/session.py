@@ -122,7 +122,10 @@ def dry_run(session: Session, recipe: Recipe, *, announce: Announce) -> None:
         network.train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         objective = Objective(network, choose_precision(device))
         crops = sorted({phase.crop for phase in recipe.phases})
-        costs = [measure_cost(objective, share, crop, processes, say) for crop in crops]
+        long = recipe.is_long(0, 0)
+        costs = [
+            measure_cost(objective, share, crop, processes, say, compiled=long) for crop in crops
+        ]
         for line in describe_costs(recipe, costs, processes=processes.count):
             say(line)
 
