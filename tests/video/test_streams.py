@@ -6,8 +6,9 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
-from tests.clips import audio_packets_hash
+from tests.clips import audio_packets_hash, make_clip
 from tests.rich import CLICKS, LINES, heard_clicks, lines_of, make_rich
 from tests.video.test_writer import REAL, double, read
 from vfimamba_cli.errors import OutputError
@@ -91,7 +92,7 @@ def attached(path):
         covers = [
             stream
             for stream in container.streams.video
-            if stream.disposition & av.stream.Disposition.attached_pic
+            if stream.disposition & Disposition.attached_pic
         ]
         pictures = [
             (packet.stream.metadata["filename"], bytes(packet))
@@ -110,6 +111,7 @@ def test_matroska_to_mp4_makes_the_stated_changes_and_no_others(rich, tmp_path):
         "MP4 cannot hold it as it is.",
         "The subtitle stream 5 (hdmv_pgs_subtitle) is dropped: MP4 cannot hold it.",
         "The attachment stream 7 (unknown) is dropped: MP4 holds no attachments.",
+        "The subtitle stream 3 (subrip) becomes a default one: in MP4 there always is one.",
     ]
     assert [kind for kind in kinds(target) if kind[0] != "data"] == [
         ("audio", "aac"),
@@ -129,10 +131,65 @@ def test_matroska_to_mp4_makes_the_stated_changes_and_no_others(rich, tmp_path):
     assert (after.rotation, after.sample_aspect_ratio) == (90, Fraction(4, 3))
     before, after = described(rich)[:4], described(target)
     assert [d[1] for d in after] == [d[1] for d in before] == ["deu", "fra", "eng", "eng"]
-    sounds = slice(2)  # of text, MP4 always makes the first one a default
-    assert [bool(d[3] & 1) for d in after[sounds]] == [bool(d[3] & 1) for d in before[sounds]]
+    assert [d[3] for d in after] == [0, Disposition.default | Disposition.comment, 1, 0]
+    assert [d[3] for d in before] == [0, Disposition.default | Disposition.comment, 0, 0]
     with av.open(str(target)) as container:
         assert container.metadata["title"] == "Everything"
+
+
+MARKS = ("dub", "original", "comment", "forced", "hearing_impaired", "visual_impaired")
+
+
+@pytest.mark.parametrize("mark", [*MARKS, "default"])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".webm", ".ts", ".nut"])
+def test_a_mark_of_a_stream_stays_or_is_said_to_go(rich, tmp_path, suffix, mark):
+    source, target = tmp_path / "in.mkv", tmp_path / f"out{suffix}"
+    remark(rich, source, {1: mark, 3: mark})
+    _, writer = double(source, target, preset="8" if suffix == ".webm" else "ultrafast")
+    after = described(target)
+    for name, place in (("audio stream 1 (aac)", 0), ("subtitle stream 3 (subrip)", 2)):
+        said = [note for note in writer.notes if name in note]
+        if not any("dropped" in note for note in said):
+            gone = f"is not marked as {mark.replace('_', ' ')} any more"
+            stays = bool(Disposition[mark] & after[place][3])
+            assert stays != any(gone in note for note in said)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "first_ones"), [(".mkv", 0), (".mp4", 1), (".mov", 1), (".nut", 0)]
+)
+def test_a_container_that_makes_streams_default_ones_is_said_to(rich, tmp_path, suffix, first_ones):
+    source, target = tmp_path / "in.mkv", tmp_path / f"out{suffix}"
+    remark(rich, source, {})
+    _, writer = double(source, target)
+    assert [found[3] for found in described(source)] == [0] * 4
+    defaults = [bool(found[3] & Disposition.default) for found in described(target)]
+    assert defaults[:3] == [bool(first_ones), False, bool(first_ones)]
+    said = [note for note in writer.notes if "becomes a default one" in note]
+    assert len(said) == 2 * first_ones
+    if first_ones:
+        with pytest.raises(OutputError, match=r"audio stream 1 \(aac\) becomes a default one"):
+            double(source, tmp_path / f"strict{suffix}", strict=True)
+
+
+def test_nothing_is_said_of_the_marks_of_the_only_picture_and_sound(tmp_path):
+    make_clip(tmp_path / "in.ts")
+    _, writer = double(tmp_path / "in.ts", tmp_path / "out.mp4", strict=True)
+    assert writer.notes == []
+    _, writer = double(tmp_path / "out.mp4", tmp_path / "out.ts")
+    assert not any("mark" in note for note in writer.notes)
+
+
+def remark(source, target, marks):
+    """A copy of the video, sounds and text of a file with new marks on the streams."""
+    with open_for_reading(source) as old, av.open(str(target), "w") as new:
+        streams = list(old.streams)[:5]
+        copies = [new.add_stream_from_template(stream, opaque=True) for stream in streams]
+        for index, copy in enumerate(copies):
+            copy.disposition = Disposition[marks[index]] if index in marks else Disposition(0)
+        for moved in (moved for moved in old.demux(streams) if moved.size):
+            moved.stream = copies[moved.stream_index]
+            new.mux(moved)
 
 
 def plain(lines):

@@ -10,6 +10,9 @@ from vfimamba_cli.video.sequence import is_sequence
 MILLISECOND = Fraction(1, 1000)
 BROADCAST_SOUND = frozenset({"aac", "ac3", "eac3", "mp2", "mp3", "dts", "opus", "truehd"})
 
+IMPAIRED = frozenset({"hearing_impaired", "visual_impaired"})
+ROLES = frozenset({"default", "dub", "original", "comment"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
@@ -31,6 +34,8 @@ class Container:
         sound: encoder for sound that does not fit as it is.
         subtitles, audio: the only codecs that it holds, by FFmpeg's names; None for what the
             muxer says.
+        marks: what it can say of a stream, by FFmpeg's names: that it is a comment, for instance.
+        needs_default: whether it always has a default stream of each kind: the first if need be.
         covers: whether it holds a picture of the whole; where not, attachments may.
         attachments, data, chapters, rotation: whether it holds fonts and other files, data streams
             of kinds that its muxer knows, chapters, and the rotation that the player is to do.
@@ -51,6 +56,8 @@ class Container:
     sound: str = "aac"
     subtitles: frozenset[str] | None = None
     audio: frozenset[str] | None = None
+    marks: frozenset[str] = frozenset()
+    needs_default: bool = False
     covers: bool = False
     attachments: bool = False
     data: bool = True
@@ -67,6 +74,8 @@ MP4 = Container(
     video=frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"}),
     reordered=False,
     text="mov_text",
+    marks=IMPAIRED | {"default", "dub", "comment", "forced"},
+    needs_default=True,
     covers=True,
     pixel_shape=True,
 )
@@ -76,6 +85,8 @@ MOV = Container(
     video=frozenset({"h264", "hevc", "prores", "dnxhd", "mjpeg", "mpeg4"}),
     reordered=False,
     text="mov_text",
+    marks=frozenset({"default"}),
+    needs_default=True,
     pixel_shape=True,
 )
 MATROSKA = Container(
@@ -83,6 +94,7 @@ MATROSKA = Container(
     title="Matroska",
     tick_seconds=MILLISECOND,
     text="srt",
+    marks=ROLES | IMPAIRED | {"forced"},
     attachments=True,
     alpha_beside=True,
 )
@@ -92,6 +104,7 @@ WEBM = Container(
     video=frozenset({"vp8", "vp9", "av1"}),
     tick_seconds=MILLISECOND,
     text="webvtt",
+    marks=frozenset({"default", "forced"}),
     alpha_beside=True,
     sound="libopus",
 )
@@ -102,12 +115,13 @@ MPEG_TS = Container(
     tick_seconds=Fraction(1, 90_000),
     subtitles=frozenset({"dvb_subtitle", "dvb_teletext"}),
     audio=BROADCAST_SOUND,
+    marks=IMPAIRED,
     data=False,
     chapters=False,
     rotation=False,
     color=False,
 )
-NUT = Container(name="nut", title="NUT", rotation=False, color=False)
+NUT = Container(name="nut", title="NUT", marks=ROLES, rotation=False, color=False)
 
 GIF = Container(
     name="gif",

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from math import ceil
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,6 +23,8 @@ from vfimamba_cli.video.encoder import (
 )
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.losses import losses_of_the_file
+from vfimamba_cli.video.marks import losses_of_marks
+from vfimamba_cli.video.muxer_options import muxer_options
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.palette import Palettes
 from vfimamba_cli.video.passthrough import Passthrough, kept_tags
@@ -38,16 +39,6 @@ from vfimamba_cli.video.webp import verify_webp
 
 MAX_TIMESCALE = 10_000_000
 """Ticks per second up to which MP4 can hold gaps of several minutes."""
-
-MIN_MOVIE_TIMESCALE = 90_000
-"""Sound starts at a whole tick of the movie, so these must be short."""
-
-MUXER_OPTIONS = {
-    "apng": {"plays": "0"},
-    "webp": {"loop": "0"},
-    "yuv4mpegpipe": {"strict": "-1"},
-}
-"""By name of the container: play for ever; more than 8 bits."""
 
 FALLBACK_TIME_BASE = Fraction(1, 1_000_000)
 
@@ -114,8 +105,11 @@ class VideoWriter:
                 audio=self.options.audio,
                 stretched=self.timing.time_map.scale != 1,
             )
-            losses = losses_of_the_file(source, self.info, self.container, self.encoder, self.color)
-        losses = [plan.loss for plan in self.stream_plans if plan.loss] + losses
+            losses = [
+                *(plan.loss for plan in self.stream_plans if plan.loss),
+                *losses_of_marks(source, self.stream_plans, self.info, self.container),
+                *losses_of_the_file(source, self.info, self.container, self.encoder, self.color),
+            ]
         if losses and self.options.strict:
             raise OutputError(
                 f"{self.container.title} cannot hold all of {self.info.path}: {' '.join(losses)}",
@@ -222,11 +216,8 @@ class VideoWriter:
             self._verify(part, streams)
 
     def _open(self, part: Path) -> OutputContainer:
-        name = self.container.name
-        options = MUXER_OPTIONS.get(name, {})
-        if name in ("mp4", "mov"):
-            options = mp4_timescales(self.time_base.denominator)
-        return open_for_writing(part, container=name, options=options)
+        options = muxer_options(self.container, self.time_base.denominator)
+        return open_for_writing(part, container=self.container.name, options=options)
 
     def _add_streams(self, source: InputContainer) -> None:
         """Add all streams in the order of the source, and everything that hangs on the file."""
@@ -280,12 +271,6 @@ class VideoWriter:
             verify_webp(part, frame_count=count, duration_seconds=duration)
         elif part != PIPE:
             verify_video(part, frame_count=count, duration_seconds=duration, stream_count=streams)
-
-
-def mp4_timescales(ticks: int) -> dict[str, str]:
-    """Muxer options for exact video times; edit lists, in ticks of the movie, get finer ones."""
-    movie_ticks = ticks * ceil(MIN_MOVIE_TIMESCALE / ticks)
-    return {"video_track_timescale": str(ticks), "movie_timescale": str(movie_ticks)}
 
 
 @contextmanager
