@@ -2,18 +2,15 @@
 
 from av.container import InputContainer
 
-from vfimamba_cli.frame import ColorSpec, ColorTags
+from vfimamba_cli.frame import ColorSpec
 from vfimamba_cli.video.closest import holds_chroma
 from vfimamba_cli.video.containers import Container
 from vfimamba_cli.video.encoder import Encoder
 from vfimamba_cli.video.hdr import hdr_options
 from vfimamba_cli.video.info import VideoInfo
-
-VP9_MATRICES = {0, 1, 2, 5, 6, 7, 9}
-"""Code points (ITU-T H.273) of the color matrices that its streams can name, and of none."""
+from vfimamba_cli.video.tags import losses_of_tags
 
 SAY_THEIR_PIXEL_SHAPE = {"h264", "hevc", "mpeg2video"}
-SAY_THEIR_COLOR = {*SAY_THEIR_PIXEL_SHAPE, "av1", "prores"}
 
 
 def losses_of_the_file(
@@ -30,8 +27,7 @@ def losses_of_the_file(
         f"The pictures lose {what}: {encoder.name} does not take it."
         for what in losses_of_color(info.color, color)
     ]
-    if encoder.family == "vp9" and color.tags.matrix not in VP9_MATRICES:
-        losses.append(f"The tag of the color matrix, {color.tags.matrix}, is lost: VP9 has none.")
+    losses += losses_of_tags(info.color, color, container, encoder)
     if source.chapters() and (container.only or not container.chapters):
         losses.append(f"The chapters are dropped: {container.title} cannot hold them.")
     if info.display_matrix is not None and (container.only or not container.rotation):
@@ -44,14 +40,6 @@ def losses_of_the_file(
         losses.append(
             f"The shape of the pixels, {shape.numerator}:{shape.denominator}, is dropped: "
             f"{encoder.family} in {container.title} does not hold it."
-        )
-    if (
-        color.matrix != "rgb"
-        and color.tags != ColorTags()
-        and not ((container.color and not container.only) or encoder.family in SAY_THEIR_COLOR)
-    ):
-        losses.append(
-            f"The color tags are dropped: {encoder.family} in {container.title} does not hold them."
         )
     lost = list(info.side_data)
     if str(info.hdr) and not hdr_options(encoder.name, info.hdr):
