@@ -151,7 +151,7 @@ def test_what_only_the_encoder_can_judge_stops_the_run_before_any_frame(tmp_path
 @pytest.mark.parametrize(
     ("codec", "suffix", "message"),
     [
-        ("ffv1", ".mp4", r"MP4 does not hold ffv1 \(\.mkv, \.nut do\)"),
+        ("ffv1", ".mp4", r"MP4 does not hold ffv1 \(\.mkv, \.nut, \.avi do\)"),
         ("h264", ".webm", "WebM does not hold h264"),
         ("vp9", ".mov", "MOV does not hold vp9"),
     ],

@@ -141,7 +141,7 @@ MARKS = ("dub", "original", "comment", "forced", "hearing_impaired", "visual_imp
 
 
 @pytest.mark.parametrize("mark", [*MARKS, "default"])
-@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".webm", ".ts", ".nut"])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".webm", ".ts", ".nut", ".avi"])
 def test_a_mark_of_a_stream_stays_or_is_said_to_go(rich, tmp_path, suffix, mark):
     source, target = tmp_path / "in.mkv", tmp_path / f"out{suffix}"
     remark(rich, source, {1: mark, 3: mark})
@@ -220,7 +220,7 @@ def test_sound_encoded_anew_stays_in_sync(rich, tmp_path, suffix, index):
     np.testing.assert_allclose(heard_clicks(target, index), CLICKS, atol=0.003)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mov", ".ts", ".nut"])
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mov", ".ts", ".nut", ".avi"])
 def test_strict_refuses_what_does_not_fit_before_any_file_is_there(rich, tmp_path, suffix):
     target = tmp_path / f"out{suffix}"
     with pytest.raises(OutputError, match="cannot hold all of") as caught:

@@ -10,7 +10,7 @@ from vfimamba_cli.errors import InputError, OptionError
 from vfimamba_cli.frame import Frame
 from vfimamba_cli.pipeline.options import PictureOptions, TimeOptions
 from vfimamba_cli.pipeline.plan import Plan
-from vfimamba_cli.video.containers import CONTAINERS, PIPE
+from vfimamba_cli.video.containers import AVI, CONTAINERS, PIPE
 from vfimamba_cli.video.cutlist import CutList, read_cuts
 from vfimamba_cli.video.cuts import Change, changes, known_changes
 from vfimamba_cli.video.info import VideoInfo
@@ -132,7 +132,9 @@ def prepare(
 def default_output(source: Path, rate: Fraction) -> Path:
     """`clip.mp4` at a new rate of 48: `clip.48fps.mp4`, beside it.
 
-    A container that is read but not written becomes Matroska, which holds nearly any stream.
+    A container that is read but not written becomes Matroska, which holds nearly any stream; so
+    does AVI, where much of what can be read is no use to write.
     """
-    suffix = source.suffix if source.suffix.lower() in CONTAINERS else ".mkv"
+    written = CONTAINERS.get(source.suffix.lower())
+    suffix = ".mkv" if written in (None, AVI) else source.suffix
     return source.with_name(f"{source.stem}.{float(rate):.5g}fps{suffix}")

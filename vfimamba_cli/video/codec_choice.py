@@ -34,7 +34,7 @@ def choose_encoder(
 
     MP4 and MOV store how long pictures last in the order of decoding only, so a variable rate is
     written without B-frames, whose decoding order is another: else the last picture would last as
-    long as some other one.
+    long as some other one. AVI stores no other order at all.
 
     Raises:
         OptionError: for an unknown codec or option, or a value that is out of range.
@@ -47,7 +47,8 @@ def choose_encoder(
         codec = codec_named(options.codec)
         check_fit(codec, info, container)
     settings = dict(codec.fixed) | quality_and_speed(codec, options)
-    if variable_rate and codec.reorders and not container.reordered:
+    in_order = not container.reordered and (variable_rate or container.counted)
+    if in_order and codec.reorders:
         settings["bf"] = "0"
     if variable_rate and container.constant:
         raise OutputError(

@@ -9,6 +9,7 @@ from vfimamba_cli.video.sequence import is_sequence
 
 MILLISECOND = Fraction(1, 1000)
 BROADCAST_SOUND = frozenset({"aac", "ac3", "eac3", "mp2", "mp3", "dts", "opus", "truehd"})
+AVI_SOUND = frozenset({"aac", "ac3", "mp2", "mp3", "pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_s32le"})
 
 IMPAIRED = frozenset({"hearing_impaired", "visual_impaired"})
 ROLES = frozenset({"default", "dub", "original", "comment"})
@@ -27,14 +28,18 @@ class Container:
         tick_seconds: what it rounds times to; None if it takes any.
         most_per_second: frames that its players keep up with; None for any.
         constant: whether it holds constant rates only.
+        counted: whether a picture has a number instead of a time.
+        starts: whether its streams may start at different times.
         reordered: whether it says how long each picture lasts in the order of presentation. Where
-            not, and the rate varies, pictures have to be coded in that order.
+            not, and the rate varies, pictures have to be coded in that order; or in any case where
+            they are counted.
         only: whether it holds nothing but one video and how long its pictures last.
         text: encoder for text subtitles that do not fit as they are; None where it holds none.
         sound: encoder for sound that does not fit as it is.
         subtitles, audio: the only codecs that it holds, by FFmpeg's names; None for what the
             muxer says.
         marks: what it can say of a stream, by FFmpeg's names: that it is a comment, for instance.
+        languages: whether it says in which language a stream is.
         needs_default: whether it always has a default stream of each kind: the first if need be.
         covers: whether it holds a picture of the whole; where not, attachments may.
         attachments, data, chapters, rotation: whether it holds fonts and other files, data streams
@@ -50,6 +55,8 @@ class Container:
     tick_seconds: Fraction | None = None
     most_per_second: int | None = None
     constant: bool = False
+    counted: bool = False
+    starts: bool = True
     reordered: bool = True
     only: bool = False
     text: str | None = None
@@ -57,6 +64,7 @@ class Container:
     subtitles: frozenset[str] | None = None
     audio: frozenset[str] | None = None
     marks: frozenset[str] = frozenset()
+    languages: bool = True
     needs_default: bool = False
     covers: bool = False
     attachments: bool = False
@@ -121,7 +129,31 @@ MPEG_TS = Container(
     rotation=False,
     color=False,
 )
-NUT = Container(name="nut", title="NUT", marks=ROLES, rotation=False, color=False)
+NUT = Container(
+    name="nut",
+    title="NUT",
+    video=frozenset({"h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "ffv1"}),
+    marks=ROLES,
+    rotation=False,
+    color=False,
+)
+AVI = Container(
+    name="avi",
+    title="AVI",
+    video=frozenset({"h264", "mpeg4", "mjpeg", "ffv1"}),
+    constant=True,
+    counted=True,
+    starts=False,
+    reordered=False,
+    subtitles=frozenset(),
+    audio=AVI_SOUND,
+    sound="pcm_s16le",  # what others put before the sound, for the decoder, would be heard
+    languages=False,
+    data=False,
+    chapters=False,
+    rotation=False,
+    color=False,
+)
 
 GIF = Container(
     name="gif",
@@ -151,6 +183,7 @@ Y4M = Container(
     title="Y4M",
     video=frozenset({"wrapped_avframe"}),
     constant=True,
+    counted=True,
     only=True,
 )
 
@@ -169,6 +202,7 @@ CONTAINERS = {
     ".webm": WEBM,
     ".ts": MPEG_TS,
     ".nut": NUT,
+    ".avi": AVI,
     ".gif": GIF,
     ".apng": APNG,
     ".webp": WEBP,

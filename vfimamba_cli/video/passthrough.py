@@ -57,14 +57,30 @@ class Track(Protocol):
 
 
 class Copy:
-    """A track whose packets stay as they are, but for their times."""
+    """A track whose packets stay as they are, but for their times.
 
-    def __init__(self, source: Stream, target: OutputContainer, time_map: TimeMap) -> None:
+    Those half over at `since` are left out: where streams start together, what a decoder is to
+    throw away at the beginning would be heard, and make all else late.
+    """
+
+    def __init__(
+        self,
+        source: Stream,
+        target: OutputContainer,
+        time_map: TimeMap,
+        since: Fraction | None = None,
+    ) -> None:
         self.stream = target.add_stream_from_template(source, opaque=True)
         self._time_map = time_map
+        self._since = since
 
     def encode(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         """The packet, moved over."""
+        start = seconds_of(packet.pts, packet)
+        if self._since is not None and start is not None:
+            middle = start + (seconds_of(packet.duration, packet) or 0) / 2
+            if middle <= self._since:
+                return
         retime(packet, self._time_map)
         packet.stream = self.stream
         yield packet
@@ -78,6 +94,12 @@ class Passthrough:
     """Carries streams from `source` into `target`, up to any moment in time.
 
     Streams are added one by one with `add`, before the header is written.
+
+    Args:
+        source, target: open files.
+        info: of the source.
+        time_map: from its times to those of the target.
+        since: copies leave out what is half over then; None for nothing.
     """
 
     def __init__(
@@ -86,8 +108,10 @@ class Passthrough:
         target: OutputContainer,
         info: VideoInfo,
         time_map: TimeMap,
+        since: Fraction | None = None,
     ) -> None:
         self.time_map = time_map
+        self._since = since
         self._source = source
         self._target = target
         self._info = info
@@ -103,7 +127,7 @@ class Passthrough:
             return
         track: Track
         if plan.action == "copy":
-            track = Copy(stream, self._target, self.time_map)
+            track = Copy(stream, self._target, self.time_map, self._since)
         elif isinstance(stream, AudioStream):
             track = SoundEncoder(stream, self._target, plan.encoder, self.time_map)
         else:

@@ -31,6 +31,7 @@ from vfimamba_cli.video.passthrough import Passthrough, kept_tags
 from vfimamba_cli.video.probe import open_input
 from vfimamba_cli.video.pyav import open_for_writing
 from vfimamba_cli.video.retime import retimed_chapters
+from vfimamba_cli.video.starts import check_starts
 from vfimamba_cli.video.streams import plan_streams
 from vfimamba_cli.video.target import check_target, part_file
 from vfimamba_cli.video.timeline import Timing
@@ -88,7 +89,7 @@ class VideoWriter:
         )
         self.pixel_format = encoded_format(self.encoder.name, self.color)
         self.rate = timing.rate.limit_denominator(100_000)
-        self.time_base = timing.time_base
+        self.time_base = 1 / self.rate if self.container.counted else timing.time_base
         self.notes = self._plan()
         self._span: tuple[Fraction, Fraction] | None = None
         self._count = 0
@@ -105,6 +106,7 @@ class VideoWriter:
                 audio=self.options.audio,
                 stretched=self.timing.time_map.scale != 1,
             )
+            check_starts(source, self.stream_plans, self.info, self.container)
             losses = [
                 *(plan.loss for plan in self.stream_plans if plan.loss),
                 *losses_of_marks(source, self.stream_plans, self.info, self.container),
@@ -203,8 +205,9 @@ class VideoWriter:
                 failure_is_an_output_error(self.path),
                 self._open(part) as self._container,
             ):
+                since = None if self.container.starts else self.info.start_seconds
                 self._passthrough = Passthrough(
-                    source, self._container, self.info, self.timing.time_map
+                    source, self._container, self.info, self.timing.time_map, since
                 )
                 self._add_streams(source)
                 self._write_header()
