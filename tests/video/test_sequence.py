@@ -12,6 +12,7 @@ from vfimamba_cli.errors import InputError, OptionError, OutputError
 from vfimamba_cli.pipeline import interpolate_video
 from vfimamba_cli.pipeline.options import EngineOptions, TimeOptions
 from vfimamba_cli.video.options import WriteOptions
+from vfimamba_cli.video.pyav import open_for_writing
 from vfimamba_cli.video.sequence import pictures_of
 
 ENGINE = EngineOptions(model="tiny", device="cpu")
@@ -114,6 +115,34 @@ def test_after_an_error_no_picture_is_left(clip, folder, monkeypatch):
     with pytest.raises(OutputError, match="Writing failed"):
         interpolate_video(clip, folder / "%05d.png", engine=ENGINE)
     assert list(folder.iterdir()) == []
+
+
+def test_exr_is_refused_with_what_it_is_and_what_to_do_instead(clip, folder):
+    write_exr(folder / "%05d.exr")
+    (folder / "00001.exr").rename(folder / "one.exr")
+    write_exr(folder / "%05d.exr")
+    there = sorted(folder.iterdir())
+    for source in (folder / "%05d.exr", folder / "one.exr"):
+        with pytest.raises(InputError, match="linear light in floating point") as caught:
+            interpolate_video(source, folder / "%05d.png", engine=ENGINE)
+        assert str(source) in str(caught.value)
+        assert "-apply_trc iec61966_2_1" in caught.value.hint
+    for target, hint in (("out-%05d.exr", "out-%05d.png or out-%05d.tif"), ("a.exr", "%05d.png")):
+        with pytest.raises(OutputError, match="EXR pictures are not written: they hold") as caught:
+            interpolate_video(clip, folder / target, engine=ENGINE)
+        assert hint in caught.value.hint
+    assert sorted(folder.iterdir()) == there
+
+
+def write_exr(path):
+    with open_for_writing(path, container="image2", options={}) as container:
+        stream = container.add_stream("exr", 24, width=16, height=16, options={"format": "half"})
+        stream.pix_fmt = "gbrpf32le"
+        picture = av.VideoFrame(16, 16, "gbrpf32le")
+        for plane in picture.planes:
+            np.frombuffer(plane, np.float32)[:] = 0.2
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
 
 
 def test_what_makes_no_sense_is_refused(clip, folder):

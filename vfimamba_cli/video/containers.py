@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vfimamba_cli.errors import OptionError, OutputError
-from vfimamba_cli.video.sequence import is_sequence
+from vfimamba_cli.video.sequence import FLOATING, is_sequence
 
 MILLISECOND = Fraction(1, 1000)
 BROADCAST_SOUND = frozenset({"aac", "ac3", "eac3", "mp2", "mp3", "dts", "opus", "truehd"})
@@ -244,6 +244,13 @@ def container_for(path: Path, piped: str | None = None) -> Container:
         raise OutputError(
             f"A picture holds no video: {path}",
             hint=f"Number pictures, for instance {path.stem}-%05d{path.suffix}",
+        )
+    if suffix == ".exr":
+        raise OutputError(
+            f"EXR pictures are not written: {FLOATING}: {path}",
+            hint=f"{path.with_suffix('.png').name} or {path.with_suffix('.tif').name} hold 16 bits"
+            if is_sequence(path)
+            else "Numbered pictures, %05d.png or %05d.tif, hold 16 bits",
         )
     if suffix not in CONTAINERS:
         raise OutputError(

@@ -9,6 +9,7 @@ from vfimamba_cli.frame import UNSPECIFIED, ChromaLocation, ColorSpec, ColorTags
 from vfimamba_cli.video.closest import FULL_RANGE, LIMITED_RANGE, assumed_matrix
 from vfimamba_cli.video.formats import FORMATS
 from vfimamba_cli.video.hdr import StaticHdr
+from vfimamba_cli.video.sequence import FLOATING, FROM_FLOATING
 from vfimamba_cli.video.timeline import SourceTimes, TimeMap
 
 MATRICES: dict[int, Matrix] = {
@@ -136,6 +137,8 @@ def resolve_color(
     Raises:
         InputError: for a pixel format or a matrix that is not supported.
     """
+    if codec == "exr":
+        raise InputError(f"EXR pictures are not read: {FLOATING}: {path}", hint=FROM_FLOATING)
     if pixel_format not in FORMATS:
         raise InputError(
             f"The pixel format {pixel_format} is not supported: {path}",

@@ -12,6 +12,15 @@ import av
 
 from vfimamba_cli.errors import InputError, OutputError
 
+FLOATING = "they hold linear light in floating point, and codes of 8 to 16 bits are interpolated"
+"""Why pictures of that kind are not read or written."""
+
+FROM_FLOATING = (
+    "Make 16 bits of a transfer function of them first, for instance "
+    "`ffmpeg -apply_trc iec61966_2_1 -i %05d.exr -pix_fmt rgb48be %05d.png`; what is brighter than "
+    "white is cut off"
+)
+
 NUMBER = re.compile(r"%(0[1-9])?d")
 """Where the number is in a name, and how many digits it has at least."""
 
@@ -44,8 +53,11 @@ def join_pictures(path: Path, rate: Fraction, joined: Path) -> None:
     """Put numbered pictures as they are into one file, each shown for 1/`rate` seconds.
 
     Raises:
-        InputError: if there are none, one is missing in between, or they are of an unknown kind.
+        InputError: if there are none, one is missing in between, or they are of a kind that is
+            unknown or of floating point.
     """
+    if path.suffix.lower() == ".exr":
+        raise InputError(f"EXR pictures are not read: {FLOATING}: {path}", hint=FROM_FLOATING)
     numbers = list(pictures_of(path)) if path.parent.is_dir() else []
     if not numbers:
         raise InputError(f"There are no such pictures: {path}", hint="Check the path")
