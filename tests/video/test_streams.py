@@ -137,6 +137,29 @@ def test_matroska_to_mp4_makes_the_stated_changes_and_no_others(rich, tmp_path):
         assert container.metadata["title"] == "Everything"
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".webm", ".ts", ".nut", ".avi"])
+def test_a_tag_stays_or_is_said_to_go(rich, tmp_path, suffix):
+    source, target = tmp_path / "in.mkv", tmp_path / f"out{suffix}"
+    told = {"title": "A film", "DIRECTOR": "Someone", "artist": "Another"}
+    remark(rich, source, {}, told, {"SHOT_BY": "Anyone"})
+    _, writer = double(source, target, preset="8" if suffix == ".webm" else "ultrafast")
+    with open_for_reading(source) as old, open_for_reading(target) as new:
+        pairs = [("the file", old.metadata, new.metadata)] + [
+            (f"the {kind} stream {one.index} ", one.metadata, other.metadata)
+            for kind in ("video", "audio")
+            for one, other in zip(
+                getattr(old.streams, kind), getattr(new.streams, kind), strict=True
+            )
+        ]
+        assert len(pairs) == 4
+        for name, before, after in pairs:
+            there = set(after.values())
+            said = "".join(note for note in writer.notes if f"Tags of {name}" in note)
+            for key in ("title", "DIRECTOR", "ARTIST", "SHOT_BY", "language"):
+                if key in before and before[key] != "und":
+                    assert (before[key] in there) != (key in said), (name, key, said)
+
+
 MARKS = ("dub", "original", "comment", "forced", "hearing_impaired", "visual_impaired")
 
 
@@ -180,13 +203,15 @@ def test_nothing_is_said_of_the_marks_of_the_only_picture_and_sound(tmp_path):
     assert not any("mark" in note for note in writer.notes)
 
 
-def remark(source, target, marks):
-    """A copy of the video, sounds and text of a file with new marks on the streams."""
+def remark(source, target, marks, told=None, told_of_streams=None):
+    """A copy of the video, sounds and text of a file with new marks on the streams, and tags."""
     with open_for_reading(source) as old, av.open(str(target), "w") as new:
         streams = list(old.streams)[:5]
         copies = [new.add_stream_from_template(stream, opaque=True) for stream in streams]
         for index, copy in enumerate(copies):
             copy.disposition = Disposition[marks[index]] if index in marks else Disposition(0)
+            copy.metadata.update({**streams[index].metadata, **(told_of_streams or {})})
+        new.metadata.update(told or {})
         for moved in (moved for moved in old.demux(streams) if moved.size):
             moved.stream = copies[moved.stream_index]
             new.mux(moved)

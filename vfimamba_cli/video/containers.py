@@ -39,7 +39,6 @@ class Container:
         subtitles, audio: the only codecs that it holds, by FFmpeg's names; None for what the
             muxer says.
         marks: what it can say of a stream, by FFmpeg's names: that it is a comment, for instance.
-        languages: whether it says in which language a stream is.
         needs_default: whether it always has a default stream of each kind: the first if need be.
         covers: whether it holds a picture of the whole; where not, attachments may.
         attachments, data, chapters, rotation: whether it holds fonts and other files, data streams
@@ -64,7 +63,6 @@ class Container:
     subtitles: frozenset[str] | None = None
     audio: frozenset[str] | None = None
     marks: frozenset[str] = frozenset()
-    languages: bool = True
     needs_default: bool = False
     covers: bool = False
     attachments: bool = False
@@ -148,7 +146,6 @@ AVI = Container(
     subtitles=frozenset(),
     audio=AVI_SOUND,
     sound="pcm_s16le",  # what others put before the sound, for the decoder, would be heard
-    languages=False,
     data=False,
     chapters=False,
     rotation=False,

@@ -1,4 +1,4 @@
-"""Marks of streams, such as `default` or `comment`, and languages, that a container changes."""
+"""Marks of streams, such as `default` or `comment`, that another container changes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -50,9 +50,6 @@ def _of_kind(
         lost = marks_of(stream) - container.marks
         if not matters or defaults == {True}:
             lost -= {"default"}
-        language = info.streams[stream.index].language
-        if language not in ("", "und") and not container.languages:
-            yield f"{name} is not said to be {language} any more: {container.title} cannot say it."
         if lost:
             marks = ", ".join(sorted(lost)).replace("_", " ")
             yield f"{name} is not marked as {marks} any more: {container.title} has no such mark."

@@ -24,6 +24,7 @@ from vfimamba_cli.video.encoder import (
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.losses import losses_of_the_file
 from vfimamba_cli.video.marks import losses_of_marks
+from vfimamba_cli.video.metadata import losses_of_metadata
 from vfimamba_cli.video.muxer_options import muxer_options
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.palette import Palettes
@@ -110,6 +111,7 @@ class VideoWriter:
             losses = [
                 *(plan.loss for plan in self.stream_plans if plan.loss),
                 *losses_of_marks(source, self.stream_plans, self.info, self.container),
+                *losses_of_metadata(source, self.stream_plans, self.info, self.container),
                 *losses_of_the_file(source, self.info, self.container, self.encoder, self.color),
             ]
         if losses and self.options.strict:
