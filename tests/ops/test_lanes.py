@@ -147,7 +147,7 @@ def test_without_a_gpu_it_says_what_it_needs():
 
 
 @pytest.mark.parametrize("kind", lanes.TYPES.values())
-def test_sources_compile_without_headers_or_gpu(kind):
+def test_sources_compile_without_cuda_headers_or_gpu(kind):
     cut = {"WARPS": 8, "ROWS": 2, "TEAM": 2, "SPAN": 16, "PAIRED": 1}
     scan = {"TYPE": kind, "N": 16, "RANK": 8} | cut
     convolve = {"TYPE": kind, "ALONG_H": 2, "ALONG_W": 4, "ALIGNED": 1}

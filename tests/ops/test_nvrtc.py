@@ -25,9 +25,9 @@ def source(tmp_path, monkeypatch):
     nvrtc.compiled.cache_clear()
 
 
-def compile_again(value=1, architecture="sm_90"):
+def compile_again(value=1, architecture="sm_90", macro="VALUE"):
     nvrtc.compiled.cache_clear()  # as a new process
-    return nvrtc.compiled("set.cu", (("VALUE", value),), architecture)
+    return nvrtc.compiled("set.cu", ((macro, value),), architecture)
 
 
 def test_a_kernel_is_compiled_once(source):
@@ -49,6 +49,36 @@ def test_macros_architecture_and_source_make_another_kernel(source):
     kept = list((folder / "cache" / "vfimamba" / "kernels").iterdir())
     assert len(kept) == 4
     assert all(path.suffix == ".cubin" for path in kept)  # and no half file
+
+
+def test_a_header_counts_wherever_it_is_included(source):
+    folder, compiled = source
+    (folder / "parts").mkdir()
+    outer, inner, other = (folder / "parts" / name for name in ("a.cuh", "b.cuh", "c.cuh"))
+    (folder / "set.cu").write_bytes(b'#include "parts/a.cuh"\n' + KERNEL)
+    outer.write_bytes(b'#pragma once\n#include "parts/b.cuh"\n')
+    inner.write_bytes(b"#define VALUE 1\n")
+    other.write_bytes(b"")
+    first = compile_again(macro="OTHER")
+    other.write_bytes(b"#error\n")  # included by nobody
+    assert compile_again(macro="OTHER") == first
+    assert len(compiled) == 1
+    inner.write_bytes(b"#define VALUE 2\n")
+    assert compile_again(macro="OTHER") != first
+    outer.write_bytes(b"#define VALUE 3\n")
+    assert compile_again(macro="OTHER") != first
+    assert len(compiled) == 3
+
+
+def test_headers_come_from_the_package_not_from_where_it_runs(source, monkeypatch):
+    folder, _ = source
+    (folder / "set.cu").write_bytes(b'#include "a.cuh"\n' + KERNEL)
+    (folder / "a.cuh").write_bytes(b"")
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "a.cuh").write_bytes(b"#error not this\n")
+    monkeypatch.chdir(elsewhere)
+    assert compile_again()
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(source):

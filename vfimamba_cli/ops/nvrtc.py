@@ -1,11 +1,12 @@
 """CUDA kernels compiled where they run, by the compiler library that PyTorch brings along.
 
-The user needs neither a compiler nor headers: sources include nothing. Importing this module needs
-`cuda.bindings`, which CUDA builds of PyTorch for Linux install.
+The user needs neither a compiler nor CUDA's headers: sources include nothing but this package's.
+Importing this module needs `cuda.bindings`, which CUDA builds of PyTorch for Linux install.
 """
 
 import ctypes
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +25,7 @@ SHARED_LIMIT = driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_P
 DYNAMIC_SHARED = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 SHARED_SHARE = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
 DEFAULT_SHARED = 48 * 1024  # bytes a block may have without asking
+INCLUDE = re.compile(rb'^#include "(.+)"', re.MULTILINE)
 
 Argument = Tensor | int
 
@@ -114,24 +116,38 @@ def compiled(source: str, defines: tuple[tuple[str, int], ...], architecture: st
     the program would wait for them.
 
     Args:
-        source: file name, from this module's folder.
+        source: file name, from this module's folder, as are those it includes.
         defines: macros and their values.
         architecture: such as `sm_90`.
 
     Raises:
         CudaError: it does not compile; with the compiler's words.
     """
-    text = files(__package__).joinpath(source).read_bytes()
+    text = _read(source)
+    headers = _headers(text)
     options = [f"--gpu-architecture={architecture}", "--std=c++17"]
     options += [f"-D{name}={value}" for name, value in defines]
     version = _checked(nvrtc.nvrtcVersion())
-    key = sha256(repr((text, options, version)).encode()).hexdigest()
+    key = sha256(repr((text, headers, options, version)).encode()).hexdigest()
     kept = cache_folder() / "kernels" / f"{Path(source).stem}-{key[:32]}.cubin"
     if kept.is_file():
         return kept.read_bytes()
-    code = _compile(source, text, options)
+    code = _compile(source, text, headers, options)
     _keep(kept, code)
     return code
+
+
+def _read(name: str) -> bytes:
+    return files(__package__).joinpath(name).read_bytes()
+
+
+def _headers(text: bytes) -> dict[str, bytes]:
+    """Headers that a source includes, and those that they include: texts by name as included."""
+    found: dict[str, bytes] = {}
+    for name in map(bytes.decode, INCLUDE.findall(text)):
+        found[name] = _read(name)
+        found |= _headers(found[name])
+    return found
 
 
 def _keep(path: Path, code: bytes) -> None:
@@ -146,8 +162,11 @@ def _keep(path: Path, code: bytes) -> None:
             part.unlink()
 
 
-def _compile(source: str, text: bytes, options: list[str]) -> bytes:
-    (program,) = _checked(nvrtc.nvrtcCreateProgram(text, source.encode(), 0, [], []))
+def _compile(source: str, text: bytes, headers: dict[str, bytes], options: list[str]) -> bytes:
+    names, texts = [name.encode() for name in headers], list(headers.values())
+    (program,) = _checked(
+        nvrtc.nvrtcCreateProgram(text, source.encode(), len(headers), texts, names)
+    )
     try:
         status = nvrtc.nvrtcCompileProgram(program, len(options), [o.encode() for o in options])
         if status[0] != nvrtc.nvrtcResult.NVRTC_SUCCESS:

@@ -8,15 +8,15 @@
 // 2 y + p takes input row y with kernel row 1 + p, and row y + 2 p - 1 with kernel row 3 - 3 p;
 // columns likewise. Tiles are of output pixels for KIND 0 and of input pixels for KIND 1.
 //
-// Compiled at run time, without any header, for -DTYPE (1 fp16, 2 bf16), KIND, INPUTS and OUTPUTS
-// (channels, multiples of 8), KEPT (of the outputs), STRIDE, ADDS
-// (`before` to the result), TWICE (to `second` too), and how the work is cut: ROWS of 16
-// pixels of a warp, WARPS_Y x WARPS_X of them in a tile, WARPS_N for different outputs, SHARE
-// outputs a warp, PARITIES of output rows in a block (KIND 1), CHUNK channels and STAGES of the
-// pipeline, TEAMS of a block, BLOCKS of a processor.
+// Compiled at run time for -DTYPE (1 fp16, 2 bf16), KIND, INPUTS and OUTPUTS (channels, multiples
+// of 8), KEPT (of the outputs), STRIDE, ADDS (`before` to the result), TWICE (to `second` too), and
+// how the work is cut: ROWS of 16 pixels of a warp, WARPS_Y x WARPS_X of them in a tile, WARPS_N
+// for different outputs, SHARE outputs a warp, PARITIES of output rows in a block (KIND 1), CHUNK
+// channels and STAGES of the pipeline, TEAMS of a block, BLOCKS of a processor.
 
-typedef unsigned int u32;
-typedef long long i64;
+#include "fused/tiles.cuh"
+#include "memory.cuh"
+#include "numbers.cuh"
 
 // Tiles.
 constexpr int TILE_Y = WARPS_Y * ROWS, TILE_X = WARPS_X * 16;
@@ -55,70 +55,13 @@ constexpr int IN_ROWS = (ROWS - 1) * STRIDE + REACH;
 
 extern __shared__ uint4 shared_memory[];
 
-__device__ __forceinline__ u32 shared_address(const void *p) {
-  return (u32)__cvta_generic_to_shared(p);
-}
-
-__device__ __forceinline__ void copy_16(u32 to, const void *from, bool inside) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-               :: "r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
-}
-
-__device__ __forceinline__ void commit_copies() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-
-template <int PENDING> __device__ __forceinline__ void wait_copies() {
-  asm volatile("cp.async.wait_group %0;" :: "n"(PENDING) : "memory");
-}
-
 __device__ __forceinline__ void team_barrier(int team) {
   asm volatile("bar.sync %0, %1;" :: "r"(team + 1), "n"(TEAM_THREADS) : "memory");
-}
-
-__device__ __forceinline__ void load_matrices(u32 (&a)[4], u32 from) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3]) : "r"(from));
 }
 
 __device__ __forceinline__ void load_half_step(u32 (&a)[4], u32 from) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
                : "=r"(a[0]), "=r"(a[1]) : "r"(from));
-}
-
-template <int COUNT> __device__ __forceinline__ void load_words(u32 *w, u32 from) {
-  if (COUNT == 4)
-    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3]) : "r"(from));
-  else if (COUNT == 2)
-    asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(w[0]), "=r"(w[1]) : "r"(from));
-  else
-    asm volatile("ld.shared.b32 %0, [%1];" : "=r"(w[0]) : "r"(from));
-}
-
-// COUNT words to memory if `really`, without a branch: addresses are then worked out only once.
-template <int COUNT>
-__device__ __forceinline__ void store_words(char *to, const u32 *w, bool really) {
-  if (COUNT == 4)
-    asm volatile("{.reg .pred p; setp.ne.u32 p, %5, 0; @p st.global.v4.b32 [%0], {%1, %2, %3, %4};}"
-                 :: "l"(to), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]), "r"((u32)really) : "memory");
-  else if (COUNT == 2)
-    asm volatile("{.reg .pred p; setp.ne.u32 p, %3, 0; @p st.global.v2.b32 [%0], {%1, %2};}"
-                 :: "l"(to), "r"(w[0]), "r"(w[1]), "r"((u32)really) : "memory");
-  else
-    asm volatile("{.reg .pred p; setp.ne.u32 p, %2, 0; @p st.global.b32 [%0], %1;}"
-                 :: "l"(to), "r"(w[0]), "r"((u32)really) : "memory");
-}
-
-__device__ __forceinline__ void multiply_16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-#if TYPE == 2
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-#else
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-#endif
-      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 __device__ __forceinline__ void multiply_8(float (&d)[4], const u32 (&a)[4], u32 b0) {
@@ -131,55 +74,9 @@ __device__ __forceinline__ void multiply_8(float (&d)[4], const u32 (&a)[4], u32
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(b0));
 }
 
-__device__ __forceinline__ float low_half(u32 w) {
-  float y;
-  if (TYPE == 2) return __uint_as_float(w << 16);
-  asm("{.reg .b16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, l;}" : "=f"(y) : "r"(w));
-  return y;
-}
-
-__device__ __forceinline__ float high_half(u32 w) {
-  float y;
-  if (TYPE == 2) return __uint_as_float(w & 0xffff0000u);
-  asm("{.reg .b16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, h;}" : "=f"(y) : "r"(w));
-  return y;
-}
-
-__device__ __forceinline__ u32 pack(float low, float high) {
-  u32 w;
-  if (TYPE == 2)
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
-  else
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
-  return w;
-}
-
 // COUNT words from memory at once.
 template <int COUNT> struct alignas(4 * COUNT) Words {
   u32 w[COUNT];
-};
-
-// Tiles are numbered along rows, from image to image. A cursor goes `hop` tiles at a time.
-struct Grid {
-  int down, across;  // tiles of an image
-  int hop_images, hop_y, hop_x;
-};
-
-struct Cursor {
-  int image, y, x;  // in tiles
-
-  __device__ __forceinline__ Cursor(const Grid &grid, int number) {
-    int line = number / grid.across;
-    x = number - line * grid.across;
-    image = line / grid.down;
-    y = line - image * grid.down;
-  }
-
-  __device__ __forceinline__ void advance(const Grid &grid) {
-    x += grid.hop_x, y += grid.hop_y, image += grid.hop_images;
-    if (x >= grid.across) x -= grid.across, y++;
-    if (y >= grid.down) y -= grid.down, image++;
-  }
 };
 
 // What does not change from tile to tile. Pitches are channels from one pixel to the next.

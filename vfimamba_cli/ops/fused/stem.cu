@@ -8,12 +8,13 @@
 //
 // The first multiplies by rows of the kernel: 4 columns x 4 channels, of which 3 x 3 count.
 //
-// Compiled at run time, without any header, for -DTYPE (1 fp16, 2 bf16), CHANNELS (16 or 32), and
-// how the work is cut: ROWS of 16 pixels that a warp makes at a time, PASSES of them, WARPS_Y x
-// WARPS_X warps, RESIDENT (the second weights stay in registers), BLOCKS of a processor.
+// Compiled at run time for -DTYPE (1 fp16, 2 bf16), CHANNELS (16 or 32), and how the work is cut:
+// ROWS of 16 pixels that a warp makes at a time, PASSES of them, WARPS_Y x WARPS_X warps, RESIDENT
+// (the second weights stay in registers), BLOCKS of a processor.
 
-typedef unsigned int u32;
-typedef long long i64;
+#include "fused/tiles.cuh"
+#include "memory.cuh"
+#include "numbers.cuh"
 
 constexpr int WARPS = WARPS_Y * WARPS_X, THREADS = WARPS * 32;
 constexpr int OWN_ROWS = ROWS * PASSES;  // of a warp
@@ -44,41 +45,9 @@ constexpr int PLANES_AT = INPUT_AT + (IN_PIXELS + 2) / 2 * 16;
 
 extern __shared__ uint4 shared_memory[];
 
-__device__ __forceinline__ u32 shared_address(const void *p) {
-  return (u32)__cvta_generic_to_shared(p);
-}
-
 __device__ __forceinline__ void copy_4(u32 to, const void *from, bool inside) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
                :: "r"(to), "l"(from), "r"(inside ? 4 : 0) : "memory");
-}
-
-__device__ __forceinline__ void copy_16(u32 to, const void *from) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" :: "r"(to), "l"(from) : "memory");
-}
-
-__device__ __forceinline__ void commit_copies() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-
-__device__ __forceinline__ void wait_for_copies() {
-  asm volatile("cp.async.wait_group 0;" ::: "memory");
-}
-
-__device__ __forceinline__ void load_matrices(u32 (&a)[4], u32 from) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3]) : "r"(from) : "memory");
-}
-
-template <int COUNT> __device__ __forceinline__ void load_words(u32 *w, u32 from) {
-  if (COUNT == 4)
-    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3]) : "r"(from) : "memory");
-  else if (COUNT == 2)
-    asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];"
-                 : "=r"(w[0]), "=r"(w[1]) : "r"(from) : "memory");
-  else
-    asm volatile("ld.shared.b32 %0, [%1];" : "=r"(w[0]) : "r"(from) : "memory");
 }
 
 template <int COUNT> __device__ __forceinline__ void keep_words(u32 to, const u32 *w) {
@@ -88,60 +57,6 @@ template <int COUNT> __device__ __forceinline__ void keep_words(u32 to, const u3
   else
     asm volatile("st.shared.v2.b32 [%0], {%1, %2};" :: "r"(to), "r"(w[0]), "r"(w[1]) : "memory");
 }
-
-// COUNT words to memory if `really`, without a branch: addresses are then worked out only once.
-template <int COUNT>
-__device__ __forceinline__ void store_words(char *to, const u32 *w, bool really) {
-  if (COUNT == 4)
-    asm volatile("{.reg .pred p; setp.ne.u32 p, %5, 0; @p st.global.v4.b32 [%0], {%1, %2, %3, %4};}"
-                 :: "l"(to), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]), "r"((u32)really) : "memory");
-  else
-    asm volatile("{.reg .pred p; setp.ne.u32 p, %3, 0; @p st.global.v2.b32 [%0], {%1, %2};}"
-                 :: "l"(to), "r"(w[0]), "r"(w[1]), "r"((u32)really) : "memory");
-}
-
-__device__ __forceinline__ void multiply_16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-#if TYPE == 2
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-#else
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-#endif
-      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
-__device__ __forceinline__ u32 pack(float low, float high) {
-  u32 w;
-  if (TYPE == 2)
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
-  else
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
-  return w;
-}
-
-// Tiles are numbered along rows, from image to image. A cursor goes `hop` tiles at a time.
-struct Grid {
-  int down, across;  // tiles of an image
-  int hop_images, hop_y, hop_x;
-};
-
-struct Cursor {
-  int image, y, x;  // in tiles
-
-  __device__ __forceinline__ Cursor(const Grid &grid, int number) {
-    int line = number / grid.across;
-    x = number - line * grid.across;
-    image = line / grid.down;
-    y = line - image * grid.down;
-  }
-
-  __device__ __forceinline__ void advance(const Grid &grid) {
-    x += grid.hop_x, y += grid.hop_y, image += grid.hop_images;
-    if (x >= grid.across) x -= grid.across, y++;
-    if (y >= grid.down) y -= grid.down, image++;
-  }
-};
 
 // Pitches are values from one frame, sample, plane or row to the next.
 struct Frames {
@@ -345,10 +260,10 @@ stem(const float *__restrict__ x, const char *__restrict__ first_weight,
 
 #pragma unroll 1
   for (int i = threadIdx.x * 16; i < FIRST_BYTES; i += THREADS * 16)
-    copy_16(shared + FIRST_AT + i, first_weight + i);
+    copy_16(shared + FIRST_AT + i, first_weight + i, true);
 #pragma unroll 1
   for (int i = threadIdx.x * 16; i < 4 * CHANNELS * 4; i += THREADS * 16)
-    copy_16(shared + FACTORS_AT + i, factors + i);
+    copy_16(shared + FACTORS_AT + i, factors + i, true);
   Kept kept;
   if (RESIDENT) {
 #pragma unroll
@@ -360,7 +275,7 @@ stem(const float *__restrict__ x, const char *__restrict__ first_weight,
   } else {
 #pragma unroll 1
     for (int i = threadIdx.x * 16; i < SECOND_BYTES; i += THREADS * 16)
-      copy_16(shared + SECOND_AT + i, second_weight + i);
+      copy_16(shared + SECOND_AT + i, second_weight + i, true);
   }
   const u32 zeros[2] = {0, 0};
   if (threadIdx.x == 0) keep_words<2>(shared + INPUT_AT + IN_PIXELS * 8, zeros);
@@ -381,7 +296,7 @@ stem(const float *__restrict__ x, const char *__restrict__ first_weight,
   commit_copies();
 #pragma unroll 1
   for (int number = blockIdx.x; number < tiles; number += hop) {
-    wait_for_copies();
+    wait_copies<0>();
     interleave(shared + PLANES_AT, shared + INPUT_AT);
     __syncthreads();  // `input` is complete, and `middle` of the tile before is no longer needed
     ahead.advance(grid);

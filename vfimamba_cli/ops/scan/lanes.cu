@@ -7,16 +7,15 @@
 // projections, and so leaves a state of zero as it is. Reversed orders read and write the same
 // planes from the end.
 //
-// Compiled at run time, without any header, for -DTYPE (0 fp32, 1 fp16, 2 bf16), N, RANK and how
-// the work is cut: WARPS of a block, ROWS of each warp, TEAM groups of warps that take turns in
-// tiles of the same rows, SPAN bytes of a plane for each lane (16 or 32), and PAIRED, whether
-// neighbouring lanes share the scan over lanes of two rows, one row each.
+// Compiled at run time for -DTYPE (0 fp32, 1 fp16, 2 bf16), N, RANK and how the work is cut: WARPS
+// of a block, ROWS of each warp, TEAM groups of warps that take turns in tiles of the same rows,
+// SPAN bytes of a plane for each lane (16 or 32), and PAIRED, whether neighbouring lanes share the
+// scan over lanes of two rows, one row each.
 
-typedef unsigned int u32;
-typedef unsigned long long u64;
+#include "memory.cuh"
+#include "numbers.cuh"
 
 constexpr u32 ALL = 0xffffffffu;
-constexpr float LOG2_E = 1.4426950408889634f;
 constexpr int UNIT = SPAN;                      // bytes of a plane that are a lane's
 constexpr int ITEMS = UNIT / (TYPE == 0 ? 4 : 2);  // tokens
 constexpr int WORDS = UNIT / 4;
@@ -34,48 +33,6 @@ static_assert(UNIT == 16 || UNIT == 32, "one or two pieces");
 static_assert(!PAIRED || ROWS == 2, "pairs of rows for pairs of lanes");
 static_assert(GROUP_THREADS % CHUNKS == 0, "a thread copies the same piece of every plane");
 static_assert(BLOCK_ROWS % (GROUP_THREADS / CHUNKS) == 0, "all of u's planes in whole steps");
-
-__device__ float exp2_fast(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
-// max(x, 0) + log(1 + e^-|x|), the logarithm as e P(e) with P to 3e-7: small results keep digits.
-__device__ float softplus(float x) {
-  float e = exp2_fast(fabsf(x) * -LOG2_E);
-  float p = fmaf(e, -0.00853920449f, 0.0440896153f);
-  p = fmaf(e, p, -0.107681692f);
-  p = fmaf(e, p, 0.1774524f);
-  p = fmaf(e, p, -0.244954616f);
-  p = fmaf(e, p, 0.332754791f);
-  p = fmaf(e, p, -0.499974042f);
-  p = fmaf(e, p, 0.999999821f);
-  return fmaf(e, p, fmaxf(x, 0.0f));
-}
-
-__device__ float low_half(u32 w) {
-  float y;
-  if (TYPE == 2) return __uint_as_float(w << 16);
-  asm("{.reg .b16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, l;}" : "=f"(y) : "r"(w));
-  return y;
-}
-
-__device__ float high_half(u32 w) {
-  float y;
-  if (TYPE == 2) return __uint_as_float(w & 0xffff0000u);
-  asm("{.reg .b16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, h;}" : "=f"(y) : "r"(w));
-  return y;
-}
-
-__device__ u32 pack(float low, float high) {
-  u32 w;
-  if (TYPE == 2)
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
-  else
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
-  return w;
-}
 
 struct Unit {
   u32 w[WORDS];
@@ -111,13 +68,6 @@ __device__ void join(float &decay, float &end, int distance) {
       "@p fma.rn.f32 %1, %0, e, %1;\n"
       "@p mul.f32 %0, %0, d;}"
       : "+f"(decay), "+f"(end) : "r"(distance));
-}
-
-__device__ u32 shared_address(const void *p) { return (u32)__cvta_generic_to_shared(p); }
-
-__device__ void copy_16(u32 to, const char *from, bool inside) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-               :: "r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
 }
 
 // Arrives at `bar` once all copies this thread has issued are done.

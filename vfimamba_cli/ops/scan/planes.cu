@@ -4,51 +4,36 @@
 // (F, B, H, W, D). A block turns a tile over in shared memory, so that both sides are read and
 // written in pieces of 8 or 16 bytes, in runs of at least 32.
 //
-// Compiled at run time, without any header, for -DTYPE (0 fp32, 1 fp16, 2 bf16) and
+// Compiled at run time for -DTYPE (0 fp32, 1 fp16, 2 bf16) and
 //   ALONG_W, ALONG_H   tokens of a plane that are aligned and moved at once, in rows' order and in
 //                      columns'; at most 16 bytes. Of `convolve` and the exact merge at least 2;
 //   ALIGNED            whether 16 bytes of a pixel can be read at once, and 4 channels written;
 //   EXACT              of `merge`, undefined for `convolve`: which column merge;
 //   TALL, WIDE, SHEETS of `merge`: its tile in places, and its channels.
 
-typedef unsigned int u32;
-typedef unsigned long long u64;
+#include "memory.cuh"
+#include "numbers.cuh"
+
 #if TYPE == 0
 typedef float Number;
 #else
-typedef unsigned short Number;
+typedef u16 Number;
 #endif
 
 constexpr int SIZE = sizeof(Number);
 constexpr int THREADS = 256, WARPS = THREADS / 32;
 
-__device__ float half_to_float(unsigned short v) {
+__device__ float half_to_float(u16 v) {
   float y;
   if (TYPE == 2) return __uint_as_float((u32)v << 16);
   asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(v));
   return y;
 }
 
-__device__ u32 pack(float low, float high) {
-  u32 w;
-  if (TYPE == 2)
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
-  else
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
-  return w;
-}
-
 __device__ float silu(float x) {
-  float e, y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(e) : "f"(x * -1.4426950408889634f));
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(1.0f + e));
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(1.0f + exp2_fast(x * -LOG2_E)));
   return x * y;
-}
-
-__device__ void copy_16(void *to, const void *from, bool inside) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-               :: "r"((u32)__cvta_generic_to_shared(to)), "l"(from), "r"(inside ? 16 : 0)
-               : "memory");
 }
 
 __device__ void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
@@ -75,7 +60,7 @@ template <int BYTES> struct Run {
       uint2 v = *(const uint2 *)from;
       w[0] = v.x, w[1] = v.y;
     } else {
-      w[0] = BYTES == 4 ? *(const u32 *)from : *(const unsigned short *)from;
+      w[0] = BYTES == 4 ? *(const u32 *)from : *(const u16 *)from;
     }
   }
 
@@ -87,7 +72,7 @@ template <int BYTES> struct Run {
     else if constexpr (BYTES == 4)
       *(u32 *)to = w[0];
     else
-      *(unsigned short *)to = w[0];
+      *(u16 *)to = w[0];
   }
 };
 
@@ -153,7 +138,7 @@ convolve(const Number *__restrict__ v, const float *__restrict__ weight,
     from = inside ? from * pixel_stride + d : 0;
     char *to = in + f * FRAME + place * 64 + piece * AT_ONCE * SIZE;
     if (ALIGNED)
-      copy_16(to, v + from, inside);
+      copy_16(shared_address(to), v + from, inside);
     else
       *(Number *)to = inside ? v[from] : (Number)0;
   }

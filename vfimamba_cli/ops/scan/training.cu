@@ -17,12 +17,11 @@
 // (of B and C) are products on the tensor cores: states' adjoints and states, (32 per token) x (16
 // channels), times the vectors dt u and dLoss/dy.
 //
-// Offsets into u, x and y are 32-bit. Compiled at run time, without any header, for -DTYPE (1 fp16,
-// 2 bf16), RANK, and BLOCKS of `outputs` that a processor shall hold.
+// Offsets into u, x and y are 32-bit. Compiled at run time for -DTYPE (1 fp16, 2 bf16), RANK, and
+// BLOCKS of `outputs` that a processor shall hold.
 
-typedef unsigned int u32;
-typedef unsigned short u16;
-typedef long long i64;
+#include "memory.cuh"
+#include "numbers.cuh"
 
 constexpr int N = 16;        // states of a channel
 constexpr int OWN = 8;       // of a lane
@@ -37,7 +36,6 @@ constexpr int CHANNELS = 16; // of a warp
 constexpr int WIDTH = RANK + 2 * N;
 constexpr int ROWS = SEGMENT * 2 * N;        // of the left factor: per token, N for B and N for C
 constexpr int PITCH = 2 * ROWS + 16;         // bytes of a channel's rows; 16 more: no bank conflicts
-constexpr float LOG2_E = 1.4426950408889634f;
 constexpr float LN_2 = 0.6931471805599453f;
 static_assert(RANK % 8 == 0, "rows of x are whole pieces of 16 bytes");
 
@@ -66,43 +64,10 @@ struct Backward {
   Staged warp[WARPS];
 };
 
-__device__ float exp2_fast(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
-// As in lanes.cu.
-__device__ float softplus(float x) {
-  float e = exp2_fast(fabsf(x) * -LOG2_E);
-  float p = fmaf(e, -0.00853920449f, 0.0440896153f);
-  p = fmaf(e, p, -0.107681692f);
-  p = fmaf(e, p, 0.1774524f);
-  p = fmaf(e, p, -0.244954616f);
-  p = fmaf(e, p, 0.332754791f);
-  p = fmaf(e, p, -0.499974042f);
-  p = fmaf(e, p, 0.999999821f);
-  return fmaf(e, p, fmaxf(x, 0.0f));
-}
-
 // d softplus / dx at dt = softplus(x): 1 - e^-dt, by its series where that would cancel.
 __device__ float slope(float dt) {
   float series = dt * (1.0f - dt * (0.5f - dt * (0.166666667f - dt * 0.0416666667f)));
   return dt < 0.03f ? series : 1.0f - exp2_fast(-LOG2_E * dt);
-}
-
-__device__ float low_half(u32 w) {
-  float y;
-  if (TYPE == 2) return __uint_as_float(w << 16);
-  asm("{.reg .b16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, l;}" : "=f"(y) : "r"(w));
-  return y;
-}
-
-__device__ float high_half(u32 w) {
-  float y;
-  if (TYPE == 2) return __uint_as_float(w & 0xffff0000u);
-  asm("{.reg .b16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, h;}" : "=f"(y) : "r"(w));
-  return y;
 }
 
 __device__ u16 rounded(float x) {
@@ -115,7 +80,7 @@ __device__ u16 rounded(float x) {
 }
 
 // The products' factors are bf16 whatever the tensors are: adjoints may be beyond fp16.
-__device__ u32 pack(float low, float high) {
+__device__ u32 bf16_pack(float low, float high) {
   u32 w;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
   return w;
@@ -198,10 +163,10 @@ __device__ void sum_channels(const Staged& mine, int segment, int lane, float (&
     uint4 two = *reinterpret_cast<const uint4*>(&mine.steps[token][c]);
     float first = g % 2 ? high_half(two.y) : __uint_as_float(two.x) * low_half(two.y);
     float second = g % 2 ? high_half(two.w) : __uint_as_float(two.z) * low_half(two.w);
-    right[i] = pack(first, second);
+    right[i] = bf16_pack(first, second);
   }
   int c = lane % 8 + lane / 16 * 8, half = lane / 8 % 2;
-  u32 address = (u32)__cvta_generic_to_shared(mine.factor + c * PITCH + 16 * half);
+  u32 address = shared_address(mine.factor + c * PITCH + 16 * half);
 #pragma unroll
   for (int i = 0; i < 2 * SEGMENT; ++i) {
     u32 a0, a1, a2, a3;
@@ -277,8 +242,9 @@ __device__ void keep_states(
     Staged& mine, const Chunk& chunk, const float (&A)[OWN], float (&h)[OWN], int lane) {
   int half = lane / CHANNELS, c = lane % CHANNELS;
   for (int s = 0; s < SEGMENTS; ++s) {
-    mine.states[s][lane] =
-        make_uint4(pack(h[0], h[1]), pack(h[2], h[3]), pack(h[4], h[5]), pack(h[6], h[7]));
+    mine.states[s][lane] = make_uint4(
+        bf16_pack(h[0], h[1]), bf16_pack(h[2], h[3]), bf16_pack(h[4], h[5]),
+        bf16_pack(h[6], h[7]));
     if (s == SEGMENTS - 1) break;
 #pragma unroll
     for (int i = 0; i < SEGMENT; ++i) {
@@ -369,11 +335,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, RANK <= 16 ? 4 : 3) gradie
         }
         const float* after = before[i + 1];
         *reinterpret_cast<uint4*>(place + 4 * N * i) = make_uint4(
-            pack(adjoint[0], adjoint[1]), pack(adjoint[2], adjoint[3]),
-            pack(adjoint[4], adjoint[5]), pack(adjoint[6], adjoint[7]));
+            bf16_pack(adjoint[0], adjoint[1]), bf16_pack(adjoint[2], adjoint[3]),
+            bf16_pack(adjoint[4], adjoint[5]), bf16_pack(adjoint[6], adjoint[7]));
         *reinterpret_cast<uint4*>(place + 4 * N * i + 2 * N) = make_uint4(
-            pack(after[0], after[1]), pack(after[2], after[3]), pack(after[4], after[5]),
-            pack(after[6], after[7]));
+            bf16_pack(after[0], after[1]), bf16_pack(after[2], after[3]),
+            bf16_pack(after[4], after[5]), bf16_pack(after[6], after[7]));
         through += __shfl_xor_sync(0xffffffffu, through, CHANNELS);
         exponents += __shfl_xor_sync(0xffffffffu, exponents, CHANNELS);
         float to_u = fmaf(through, dt, D * dy);
