@@ -28,6 +28,21 @@ __device__ __forceinline__ void load_matrices(u32 (&a)[4], u32 from) {
                : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3]) : "r"(from) : "memory");
 }
 
+__device__ __forceinline__ void load_transposed(u32 (&a)[4], u32 from) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3]) : "r"(from) : "memory");
+}
+
+__device__ __forceinline__ void load_half_step(u32 (&a)[4], u32 from) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+               : "=r"(a[0]), "=r"(a[1]) : "r"(from));
+}
+
+// Of COUNT threads of a block; number 0 is that of __syncthreads.
+template <int COUNT> __device__ __forceinline__ void some_barrier(int number) {
+  asm volatile("bar.sync %0, %1;" :: "r"(number), "n"(COUNT) : "memory");
+}
+
 template <int COUNT> __device__ __forceinline__ void load_words(u32 *w, u32 from) {
   if (COUNT == 4)
     asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"

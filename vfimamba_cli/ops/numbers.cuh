@@ -52,6 +52,26 @@ __device__ __forceinline__ u32 pack(float low, float high) {
   return w;
 }
 
+__device__ __forceinline__ u16 rounded(float x) {
+  u16 y;
+  if (TYPE == 2)
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y) : "f"(x));
+  else
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x));
+  return y;
+}
+
+// bf16 whatever TYPE is: the range of fp32.
+__device__ __forceinline__ float bf16_low(u32 w) { return __uint_as_float(w << 16); }
+
+__device__ __forceinline__ float bf16_high(u32 w) { return __uint_as_float(w & 0xffff0000u); }
+
+__device__ __forceinline__ u32 bf16_pack(float low, float high) {
+  u32 w;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
+  return w;
+}
+
 // d += a b on tensor cores: (16 x 16) times (16 x 8), their elements as a warp's lanes hold them.
 __device__ __forceinline__ void multiply_16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 #if TYPE == 2
@@ -62,4 +82,23 @@ __device__ __forceinline__ void multiply_16(float (&d)[4], const u32 (&a)[4], u3
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// The same of bf16 numbers.
+__device__ __forceinline__ void multiply_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// (16 x 8) times (8 x 8), of TYPE.
+__device__ __forceinline__ void multiply_8(float (&d)[4], const u32 (&a)[4], u32 b0) {
+#if TYPE == 2
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 "
+#else
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 "
+#endif
+      "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(b0));
 }

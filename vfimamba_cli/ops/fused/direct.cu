@@ -55,25 +55,6 @@ constexpr int IN_ROWS = (ROWS - 1) * STRIDE + REACH;
 
 extern __shared__ uint4 shared_memory[];
 
-__device__ __forceinline__ void team_barrier(int team) {
-  asm volatile("bar.sync %0, %1;" :: "r"(team + 1), "n"(TEAM_THREADS) : "memory");
-}
-
-__device__ __forceinline__ void load_half_step(u32 (&a)[4], u32 from) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
-               : "=r"(a[0]), "=r"(a[1]) : "r"(from));
-}
-
-__device__ __forceinline__ void multiply_8(float (&d)[4], const u32 (&a)[4], u32 b0) {
-#if TYPE == 2
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 "
-#else
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 "
-#endif
-      "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(b0));
-}
-
 // COUNT words from memory at once.
 template <int COUNT> struct alignas(4 * COUNT) Words {
   u32 w[COUNT];
@@ -317,12 +298,12 @@ convolve(const char *__restrict__ x, const char *__restrict__ weight,
   for (int u = 0; u < units; u++) {
     // Once all of the team are here, the stage before is free and, of more than one, this one full.
     wait_copies<PENDING>();
-    team_barrier(team);
+    some_barrier<TEAM_THREADS>(team + 1);
     if (u + STAGES - 1 < units) fill_next(STAGES == 1 ? 0 : stage == 0 ? STAGES - 1 : stage - 1);
     commit_copies();
     if (STAGES == 1) {
       wait_copies<0>();
-      team_barrier(team);
+      some_barrier<TEAM_THREADS>(team + 1);
     }
     if (chunk == 0) {
 #pragma unroll

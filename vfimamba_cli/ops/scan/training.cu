@@ -70,26 +70,6 @@ __device__ float slope(float dt) {
   return dt < 0.03f ? series : 1.0f - exp2_fast(-LOG2_E * dt);
 }
 
-__device__ u16 rounded(float x) {
-  u16 y;
-  if (TYPE == 2)
-    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y) : "f"(x));
-  else
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x));
-  return y;
-}
-
-// The products' factors are bf16 whatever the tensors are: adjoints may be beyond fp16.
-__device__ u32 bf16_pack(float low, float high) {
-  u32 w;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
-  return w;
-}
-
-__device__ float bf16_low(u32 w) { return __uint_as_float(w << 16); }
-
-__device__ float bf16_high(u32 w) { return __uint_as_float(w & 0xffff0000u); }
-
 __device__ void load_eight(float* to, const float* from) {
 #pragma unroll
   for (int i = 0; i < OWN; i += 4) {
@@ -169,17 +149,13 @@ __device__ void sum_channels(const Staged& mine, int segment, int lane, float (&
   u32 address = shared_address(mine.factor + c * PITCH + 16 * half);
 #pragma unroll
   for (int i = 0; i < 2 * SEGMENT; ++i) {
-    u32 a0, a1, a2, a3;
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(a0), "=r"(a1), "=r"(a2), "=r"(a3) : "r"(address + 32 * i) : "memory");
-    float d0 = 0, d1 = 0, d2 = 0, d3 = 0;
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, "
-        "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(d0), "+f"(d1), "+f"(d2), "+f"(d3)
-        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(right[0]), "r"(right[1]));
+    u32 a[4];
+    float d[4] = {};
+    load_transposed(a, address + 32 * i);
+    multiply_bf16(d, a, right[0], right[1]);
     if (i / 2 == t) {                        // column i is in lanes t = i / 2
-      sums[i % 2 * 2] = i % 2 ? d1 : d0;
-      sums[i % 2 * 2 + 1] = i % 2 ? d3 : d2;
+      sums[i % 2 * 2] = d[i % 2];
+      sums[i % 2 * 2 + 1] = d[2 + i % 2];
     }
   }
 }
