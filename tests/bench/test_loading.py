@@ -1,5 +1,6 @@
 """Clips are read while earlier ones are being measured."""
 
+from functools import partial
 from threading import Event
 
 import numpy as np
@@ -10,7 +11,7 @@ from vfimamba_cli.bench.ledger import Ledger
 from vfimamba_cli.bench.loading import load_clips
 from vfimamba_cli.bench.method import Average
 from vfimamba_cli.bench.protocol import PROTOCOLS
-from vfimamba_cli.bench.quality import Group, run_protocols
+from vfimamba_cli.bench.quality import Group, run_protocols, score_clips
 from vfimamba_cli.data.datasets import MEASURED_SETS
 from vfimamba_cli.errors import InputError
 
@@ -39,8 +40,10 @@ class Told:
         return []
 
 
-def group(clips):
-    return Group(MEASURED_SETS["ucf101"], (PROTOCOL,), clips, len(clips))
+def measure(clips, method, ledger):
+    group = Group(MEASURED_SETS["ucf101"], (PROTOCOL,), clips, len(clips))
+    alone = partial(score_clips, methods=[method], device=CPU)
+    return run_protocols([group], alone, [method.name], ledger)
 
 
 def test_the_next_clip_is_read_while_a_method_works_on_one():
@@ -54,7 +57,7 @@ def test_the_next_clip_is_read_while_a_method_works_on_one():
             return super().make(question)
 
     ledger = Ledger(None, {})
-    run_protocols([group(clips)], [Waiting()], ledger, device=CPU)
+    measure(clips, Waiting(), ledger)
     assert overlapped == [True] * 4
     assert [score.clip for score in ledger.scores.values()] == ["0", "1", "2", "3"]
 
@@ -63,7 +66,7 @@ def test_a_broken_clip_fails_in_its_turn_after_all_before_it():
     clips = [Told("0"), Told("1"), Told("2", broken=True), Told("3")]
     ledger = Ledger(None, {})
     with pytest.raises(InputError, match="Cannot decode: 2"):
-        run_protocols([group(clips)], [Average()], ledger, device=CPU)
+        measure(clips, Average(), ledger)
     assert [score.clip for score in ledger.scores.values()] == ["0", "1"]
 
 

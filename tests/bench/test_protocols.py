@@ -1,6 +1,7 @@
 """The runner against an independent slow implementation, protocol by protocol."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tests.golden import HERE, golden_network
 from vfimamba_cli.bench.ledger import Ledger
 from vfimamba_cli.bench.method import Model
 from vfimamba_cli.bench.protocol import PROTOCOLS
-from vfimamba_cli.bench.quality import find_groups, run_protocols
+from vfimamba_cli.bench.quality import find_groups, run_protocols, score_clips
 from vfimamba_cli.bench.speed import DTYPES
 from vfimamba_cli.checkpoint.store import save_checkpoint
 from vfimamba_cli.model.config import ModelConfig
@@ -55,10 +56,11 @@ def saved(network, folder):
 
 def run(protocol, model, folder, clips):
     """The runner's scores by clip."""
-    ledger = Ledger(None, {})
-    run_protocols(find_groups([protocol], data=folder, limit=clips), [model], ledger, device=CPU)
-    assert len(ledger.scores) == clips
-    return {score.clip: score for score in ledger.scores.values()}
+    groups = find_groups([protocol], data=folder, limit=clips)
+    alone = partial(score_clips, methods=[model], device=model.device)
+    scores = run_protocols(groups, alone, [model.name], Ledger(None, {}))
+    assert len(scores) == clips
+    return {score.clip: score for score in scores}
 
 
 def read(path):
@@ -201,11 +203,8 @@ def test_a_gpu_gives_the_numbers_of_the_cpu(tmp_path, golden, name, dtype, toler
     write.get(name, layouts.write_snu_film)(tmp_path, size=(128, 192))
     protocol = replace(PROTOCOLS[name], shrink_to=(64, 96) if name == "xtest-2k" else None)
     weights = golden.name
-    cuda = torch.device("cuda")
-    model = Model(weights, device=cuda, dtype=DTYPES[dtype])
+    model = Model(weights, device=torch.device("cuda"), dtype=DTYPES[dtype])
     (expected,) = run(protocol, golden, tmp_path, 1).values()
-    ledger = Ledger(None, {})
-    run_protocols(find_groups([protocol], data=tmp_path, limit=1), [model], ledger, device=cuda)
-    (found,) = ledger.scores.values()
+    (found,) = run(protocol, model, tmp_path, 1).values()
     assert found.psnr == pytest.approx(expected.psnr, abs=tolerance)
     assert found.ssim == pytest.approx(expected.ssim, abs=tolerance / 20)

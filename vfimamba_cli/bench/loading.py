@@ -55,16 +55,26 @@ class _Reading:
 
 @contextmanager
 def load_clips(
-    clips: Iterable[Clip], protocols: Sequence[Protocol], device: torch.device
+    clips: Iterable[Clip],
+    protocols: Sequence[Protocol],
+    device: torch.device,
+    *,
+    share: int = 1,
 ) -> Iterator[Iterator[LoadedClip]]:
     """Give the clips with what `protocols` need of them, in order, decoded by all cores ahead.
+
+    Args:
+        clips: to read.
+        protocols: say which frames.
+        device: where the frames go.
+        share: how many processes the cores are shared by.
 
     Raises:
         InputError: from the iterator, a frame cannot be read, or not all are of one size.
     """
     numbers = sorted({number for protocol in protocols for number in protocol.numbers})
     pairs = list(dict.fromkeys(pair for protocol in protocols for pair in protocol.pairs))
-    workers = os.cpu_count() or 1
+    workers = max(1, (os.cpu_count() or 1) // share)
     ahead = min(MOST_AHEAD, max(2, workers // len(numbers)))
     pool = ThreadPoolExecutor(workers)
     readings = _read_ahead(clips, numbers, pool, ahead)

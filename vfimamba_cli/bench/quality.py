@@ -1,7 +1,8 @@
 """Runs protocols: every clip once, by every method."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,13 +14,18 @@ from vfimamba_cli.bench.ledger import Ledger
 from vfimamba_cli.bench.loading import load_clips
 from vfimamba_cli.bench.method import Method
 from vfimamba_cli.bench.protocol import DATASETS, PROTOCOLS, Protocol
-from vfimamba_cli.bench.score import arranged, score
+from vfimamba_cli.bench.score import Score, arranged, score
 from vfimamba_cli.data.datasets import MEASURED_SETS
 from vfimamba_cli.data.measured import Clip, MeasuredSet
 from vfimamba_cli.errors import InputError, OptionError
 
 SEED = 0
-"""Set before the first clip, for methods that draw numbers."""
+"""Set before each clip, for methods that draw numbers: whatever was measured before, and where."""
+
+Key = tuple[str, str, str]
+"""Of a score: protocol, method and clip."""
+
+ScoreClips = Callable[[Iterable[Clip], Sequence[Protocol]], Generator[list[Score]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,40 +129,81 @@ def check_complete(clips: Sequence[Clip], measured: MeasuredSet, limit: int | No
 
 
 def run_protocols(
-    groups: Iterable[Group],
-    methods: Sequence[Method],
-    ledger: Ledger,
-    *,
-    device: torch.device,
-) -> None:
+    groups: Iterable[Group], score_them: ScoreClips, methods: Sequence[str], ledger: Ledger
+) -> tuple[Score, ...]:
     """Measure every clip that the ledger does not have yet, and add its scores there.
+
+    Args:
+        groups: clips, and what is measured on them.
+        score_them: gives the scores of each clip, of these in any order.
+        methods: names of those that it measures.
+        ledger: keeps them.
+
+    Returns:
+        All scores, in the order of the clips.
 
     Raises:
         VfimambaError: a clip cannot be read, a method fails, or scores cannot be written; those
             of earlier clips are kept.
     """
-    torch.manual_seed(SEED)
+    keys: list[Key] = []
     for group in groups:
         names = ", ".join(protocol.name for protocol in group.protocols)
         with tqdm(total=group.total, desc=names, unit="clip", disable=None) as bar:
-            waiting = remaining(group, methods, ledger, skipped=bar.update)
-            with load_clips(waiting, group.protocols, device) as loaded:
-                for clip in loaded:
-                    scores = []
-                    for protocol in group.protocols:
-                        frames = arranged(clip, protocol)
-                        scores += [score(method, protocol, clip, frames) for method in methods]
+            waiting = remaining(group, methods, ledger, keys=keys, skipped=bar.update)
+            with closing(score_them(waiting, group.protocols)) as found:
+                for scores in found:
                     ledger.add(scores)
                     bar.update()
+    return tuple(ledger.scores[key] for key in keys)
 
 
 def remaining(
-    group: Group, methods: Sequence[Method], ledger: Ledger, *, skipped: Callable[[], object]
+    group: Group,
+    methods: Sequence[str],
+    ledger: Ledger,
+    *,
+    keys: list[Key],
+    skipped: Callable[[], object],
 ) -> Iterator[Clip]:
-    """The clips that some score is missing for; `skipped` is called for each other one."""
+    """The clips that some score is missing for; `skipped` is called for each other one.
+
+    The keys of all scores, missing or not, are added to `keys`.
+    """
     for clip in group.clips:
-        keys = ((p.name, m.name, clip.name) for p in group.protocols for m in methods)
-        if all(key in ledger.scores for key in keys):
+        own = [(p.name, method, clip.name) for p in group.protocols for method in methods]
+        keys += own
+        if all(key in ledger.scores for key in own):
             skipped()
         else:
             yield clip
+
+
+def score_clips(
+    clips: Iterable[Clip],
+    protocols: Sequence[Protocol],
+    methods: Sequence[Method],
+    *,
+    device: torch.device,
+    share: int = 1,
+) -> Generator[list[Score]]:
+    """The scores of each clip: all methods by all protocols.
+
+    Args:
+        clips: to read.
+        protocols: that all of them are measured by.
+        methods: to measure.
+        device: to work on.
+        share: how many processes do the same with other clips.
+
+    Raises:
+        VfimambaError: a clip cannot be read, or a method fails.
+    """
+    with load_clips(clips, protocols, device, share=share) as loaded:
+        for clip in loaded:
+            torch.manual_seed(SEED)
+            scores = []
+            for protocol in protocols:
+                frames = arranged(clip, protocol)
+                scores += [score(method, protocol, clip, frames) for method in methods]
+            yield scores

@@ -1,7 +1,9 @@
 """`vfimamba bench --dataset`, from names to results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,17 @@ from vfimamba_cli.bench.ledger import Ledger
 from vfimamba_cli.bench.machine import Machine
 from vfimamba_cli.bench.method import Average, Method, Model, find_method
 from vfimamba_cli.bench.page import make_page
-from vfimamba_cli.bench.quality import SEED, Group, find_groups, protocols_of, run_protocols
+from vfimamba_cli.bench.quality import (
+    SEED,
+    Group,
+    ScoreClips,
+    find_groups,
+    protocols_of,
+    run_protocols,
+    score_clips,
+)
 from vfimamba_cli.bench.results import Results
+from vfimamba_cli.bench.sharing import Place, crew, find_places
 from vfimamba_cli.bench.speed import DTYPES
 from vfimamba_cli.errors import InputError
 from vfimamba_cli.ops.device import choose_device
@@ -28,7 +39,7 @@ class Request:
         models: names, paths or Hub IDs.
         methods: others, as `find_method` takes them.
         data: folder of the dataset; by default that of its name in VFIMAMBA_DATA.
-        device: auto, cpu, cuda or cuda:N.
+        device: auto, cpu, cuda or cuda:N; see `find_places`.
         dtype: of the models' weights and activations; `auto` by the device.
         limit: take the first clips of each set only.
     """
@@ -44,12 +55,21 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Methods that are loaded, and clips that were found."""
+    """Methods that are loaded, and clips that were found.
+
+    Attributes:
+        request: what was asked for.
+        methods: on `device`.
+        groups: protocols with their clips.
+        device: to work on; where several share the clips, the first.
+        places: that share the clips; none where `device` works alone.
+    """
 
     request: Request
     methods: tuple[Method, ...]
     groups: tuple[Group, ...]
     device: torch.device
+    places: tuple[Place, ...] = ()
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides a score but the clips themselves, as JSON values.
@@ -80,18 +100,30 @@ def measure(session: Session, *, ledger: Path | None, announce: Callable[[str], 
     scores = Ledger(ledger, settings)
     if scores.resumed:
         announce(f"going on with an interrupted run: {scores.resumed} scores from {ledger}")
-    run_protocols(session.groups, session.methods, scores, device=session.device)
-    if not scores.scores:
+    names = [method.name for method in session.methods]
+    with scoring(session) as score_them:
+        found = run_protocols(session.groups, score_them, names, scores)
+    if not found:
         raise InputError(f"No clips: {request.data}", hint=session.groups[0].measured.expected)
     return Results(
         dataset=request.dataset,
         protocols=protocols_of(request.dataset),
         methods={method.name: method.facts for method in session.methods},
-        scores=tuple(scores.scores.values()),
+        scores=found,
         limit=request.limit,
         settings=settings,
         machine=Machine.of(session.device),
     )
+
+
+@contextmanager
+def scoring(session: Session) -> Iterator[ScoreClips]:
+    """What measures the clips: this process alone, or one for each of the session's places."""
+    if not session.places:
+        yield partial(score_clips, methods=session.methods, device=session.device)
+        return
+    with crew(session.places, partial(find_methods, session.request)) as workers:
+        yield workers.score_clips
 
 
 def report(session: Session, results: Results) -> str:
@@ -122,7 +154,10 @@ def open_session(request: Request) -> Session:
     device = choose_device(request.device)
     methods = find_methods(request, device)
     groups = find_groups(protocols, data=request.data, limit=request.limit)
-    return Session(request, methods, tuple(groups), device)
+    totals = [group.total for group in groups]
+    most = None if None in totals else max(filter(None, totals), default=0)
+    places = find_places(request.device)[:most]
+    return Session(request, methods, tuple(groups), device, places if len(places) > 1 else ())
 
 
 def find_methods(request: Request, device: torch.device) -> tuple[Method, ...]:

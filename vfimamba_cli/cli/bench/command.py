@@ -78,7 +78,9 @@ def bench(
     runs: Annotated[
         int | None, typer.Option(min=1, help="Runs to take the median of [CUDA 20, CPU 5]")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or cuda:N; auto shares a --dataset among all GPUs")
+    ] = "auto",
     limit: Annotated[
         int | None, typer.Option(min=1, help="Use the first N clips, or frames, only")
     ] = None,
