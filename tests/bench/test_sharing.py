@@ -27,6 +27,7 @@ def mean(first, second, times):
 def noisy(first, second, times):
     with open("log.txt", "a") as log:
         log.write(f"{os.environ['CUDA_VISIBLE_DEVICES']} {os.getpid()}\\n")
+    time.sleep(0.1 if os.environ["CUDA_VISIBLE_DEVICES"] == "4" else 0)  # the first comes last
     return mean(first, second, times) + 0.1 * torch.rand(len(times), *first.shape)
 
 def broken(first, second, times):

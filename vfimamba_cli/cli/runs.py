@@ -24,6 +24,23 @@ def curves(
 
 
 @app.command()
+def table(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of `train --out`")],
+    json: Annotated[Path | None, typer.Option(help="Write the numbers to this file too")] = None,
+) -> None:
+    """Compare how several runs were trained, and their last validation: PSNR in dB."""
+    with user_errors():
+        from vfimamba_cli.bench.report import document
+        from vfimamba_cli.bench.results import columns
+        from vfimamba_cli.cli.bench.output import write
+        from vfimamba_cli.train.run_table import HEADS, RunRow
+
+        rows = [RunRow.of(run) for run in runs]
+        typer.echo("\n".join(columns([HEADS, *(row.cells() for row in rows)])))
+        write(json, document("runs", rows, settings={"runs": [str(run) for run in runs]}))
+
+
+@app.command()
 def sheet(
     models: Annotated[list[str], typer.Argument(help="Names or paths of weights, the newest last")],
     data: Annotated[Path, typer.Option(help="Folder of vidim_davis7.mp4, or of videos")],
