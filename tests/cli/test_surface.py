@@ -20,7 +20,7 @@ OPTIONS = {
     "train": "data stage photos synthetic-share val val-every model column-merge arrangement out "
     "steps minutes batch crop lr init resume dry-run device scan seed",
     "bench": "dataset verify speed end-to-end scan cost receptive-field radar data model "
-    "method size dtype flow-scale tile runs device limit json report plot",
+    "method lpips size dtype flow-scale tile runs device limit json report plot",
 }
 
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from vfimamba_cli.bench.ledger import Ledger
 from vfimamba_cli.bench.loading import load_clips
 from vfimamba_cli.bench.method import Method
+from vfimamba_cli.bench.perceptual import Lpips
 from vfimamba_cli.bench.protocol import DATASETS, PROTOCOLS, Protocol
 from vfimamba_cli.bench.score import Score, arranged, score
 from vfimamba_cli.data.datasets import MEASURED_SETS
@@ -186,6 +187,7 @@ def score_clips(
     *,
     device: torch.device,
     share: int = 1,
+    lpips: Lpips | None = None,
 ) -> Generator[list[Score]]:
     """The scores of each clip: all methods by all protocols.
 
@@ -195,6 +197,7 @@ def score_clips(
         methods: to measure.
         device: to work on.
         share: how many processes do the same with other clips.
+        lpips: measured as well, if there is one.
 
     Raises:
         VfimambaError: a clip cannot be read, or a method fails.
@@ -205,5 +208,5 @@ def score_clips(
             scores = []
             for protocol in protocols:
                 frames = arranged(clip, protocol)
-                scores += [score(method, protocol, clip, frames) for method in methods]
+                scores += [score(method, protocol, clip, frames, lpips) for method in methods]
             yield scores

@@ -116,11 +116,14 @@ class Results:
         rows = [self.summaries[protocol.name, method] for method in self.methods]
         heads = [f"{band.motion} ({band.clips})" for band in rows[0].bands]
         steady = ["change error", "flicker"] if protocol.is_sequence else []
-        lines: list[tuple[str, ...]] = [("", *heads, *steady)]
+        perceptual = ["LPIPS"] if rows[0].lpips is not None else []
+        lines: list[tuple[str, ...]] = [("", *heads, *steady, *perceptual)]
         for row in rows:
             values = [f"{band.psnr:.2f}" for band in row.bands]
             if row.difference_error is not None and row.flicker is not None:
                 values += [f"{row.difference_error:.2f}", f"{row.flicker:+.2f}"]
+            if row.lpips is not None:
+                values.append(f"{row.lpips:.4f}")
             lines.append((row.method, *values))
         about = "; change error and flicker in 8-bit levels" if steady else ""
         return f"{protocol.name}: PSNR by motion in % of the width (clips){about}", lines

@@ -13,6 +13,7 @@ from torch import Tensor
 from vfimamba_cli.bench.geometry import arrange
 from vfimamba_cli.bench.loading import LoadedClip
 from vfimamba_cli.bench.method import Method, MethodError, Question
+from vfimamba_cli.bench.perceptual import Lpips
 from vfimamba_cli.bench.protocol import Protocol
 from vfimamba_cli.metrics import (
     difference_error,
@@ -39,6 +40,7 @@ class Score:
         psnr, ssim: by the number of the made frame; PSNR in dB, infinite where it is exact.
         difference_error, flicker: of the sequence, in 8-bit levels, see `metrics`; None where the
             made frames do not follow one another.
+        lpips: by the number of the made frame, see `Lpips`; None where it is not measured.
     """
 
     protocol: str
@@ -50,6 +52,7 @@ class Score:
     ssim: dict[int, float]
     difference_error: float | None = None
     flicker: float | None = None
+    lpips: dict[int, float] | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -66,6 +69,11 @@ class Score:
         """Over the made frames."""
         return sum(self.ssim.values()) / len(self.ssim)
 
+    @property
+    def mean_lpips(self) -> float | None:
+        """Over the made frames, if it is measured."""
+        return None if self.lpips is None else sum(self.lpips.values()) / len(self.lpips)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; `from_dict` takes them back."""
         return asdict(self)
@@ -75,7 +83,8 @@ class Score:
         """Raises `KeyError`, `TypeError` or `ValueError` on values that make no score."""
         frames = {
             name: {int(number): float(value) for number, value in values[name].items()}
-            for name in ("psnr", "ssim")
+            for name in ("psnr", "ssim", "lpips")
+            if values.get(name) is not None or name != "lpips"
         }
         height, width = values["size"]
         return cls(**{**values, **frames, "size": (height, width)})
@@ -123,8 +132,10 @@ def check(pictures: object, method: Method, question: Question) -> None:
         raise MethodError(f"{method.name} made pixels that are not numbers: {question}")
 
 
-def compare(made: list[Tensor], truth: list[Tensor], protocol: Protocol) -> Tensor:
-    """PSNR and SSIM of (1, 3, H, W) each: (2, T).
+def compare(
+    made: list[Tensor], truth: list[Tensor], protocol: Protocol, lpips: Lpips | None
+) -> Tensor:
+    """PSNR, SSIM, and LPIPS if there is one, of (1, 3, H, W) each: (2 or 3, T).
 
     Small frames are compared several at once: on a GPU, starting the many short operations takes
     longer than doing them.
@@ -134,14 +145,21 @@ def compare(made: list[Tensor], truth: list[Tensor], protocol: Protocol) -> Tens
     parts = []
     for start in range(0, len(made), step):
         pictures, expected = (torch.cat(x[start : start + step]) for x in (made, truth))
-        parts.append(
-            torch.stack((psnr(pictures, expected), SSIM[protocol.ssim](pictures, expected)))
-        )
+        values = [psnr(pictures, expected), SSIM[protocol.ssim](pictures, expected)]
+        if lpips is not None:
+            values.append(lpips(pictures, expected).double())
+        parts.append(torch.stack(values))
     return torch.cat(parts, dim=1)
 
 
 @torch.inference_mode()
-def score(method: Method, protocol: Protocol, clip: LoadedClip, frames: dict[int, Tensor]) -> Score:
+def score(
+    method: Method,
+    protocol: Protocol,
+    clip: LoadedClip,
+    frames: dict[int, Tensor],
+    lpips: Lpips | None = None,
+) -> Score:
     """Make the frames and compare them.
 
     Args:
@@ -149,13 +167,15 @@ def score(method: Method, protocol: Protocol, clip: LoadedClip, frames: dict[int
         protocol: says which.
         clip: its name and motion.
         frames: of the clip, as `arranged` gives them.
+        lpips: measured as well, if there is one.
 
     Raises:
         VfimambaError: the method cannot make them, or makes something else.
     """
     made = make_frames(method, protocol, clip.name, frames)
     height, width = next(iter(frames.values())).shape[-2:]
-    values = compare(list(made.values()), [frames[n] for n in made], protocol).tolist()
+    truths = [frames[n] for n in made]
+    values = compare(list(made.values()), truths, protocol, lpips).tolist()
     steadiness = {}
     if protocol.is_sequence:
         sequence = [made.get(n, frames[n]) for n in protocol.numbers]
@@ -172,5 +192,6 @@ def score(method: Method, protocol: Protocol, clip: LoadedClip, frames: dict[int
         motion=clip.motion_of(protocol),
         psnr=dict(zip(made, values[0], strict=True)),
         ssim=dict(zip(made, values[1], strict=True)),
+        lpips=dict(zip(made, values[2], strict=True)) if lpips else None,
         **steadiness,
     )

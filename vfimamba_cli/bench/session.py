@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from vfimamba_cli.bench.ledger import Ledger
 from vfimamba_cli.bench.machine import Machine
 from vfimamba_cli.bench.method import Average, Method, Model, find_method
 from vfimamba_cli.bench.page import make_page
+from vfimamba_cli.bench.perceptual import Lpips, LpipsMissingError
 from vfimamba_cli.bench.quality import (
     SEED,
     Group,
@@ -42,6 +43,7 @@ class Request:
         device: auto, cpu, cuda or cuda:N; see `find_places`.
         dtype: of the models' weights and activations; `auto` by the device.
         limit: take the first clips of each set only.
+        lpips: measure LPIPS as well, where that can be.
     """
 
     dataset: str
@@ -51,6 +53,7 @@ class Request:
     device: str = "auto"
     dtype: str = "auto"
     limit: int | None = None
+    lpips: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class Session:
         groups: protocols with their clips.
         device: to work on; where several share the clips, the first.
         places: that share the clips; none where `device` works alone.
+        lpips: on `device`; None where it is not asked for, or cannot be measured.
+        why_no_lpips: the reason that it cannot.
     """
 
     request: Request
@@ -70,6 +75,8 @@ class Session:
     groups: tuple[Group, ...]
     device: torch.device
     places: tuple[Place, ...] = ()
+    lpips: Lpips | None = None
+    why_no_lpips: str = ""
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides a score but the clips themselves, as JSON values.
@@ -80,6 +87,7 @@ class Session:
         return asked | {
             "device": str(self.device),
             "seed": SEED,
+            "lpips": self.lpips.facts if self.lpips else self.why_no_lpips or "not asked for",
             "methods": {method.name: method.facts for method in self.methods},
             "versions": Machine.of(self.device).versions,
         }
@@ -91,13 +99,16 @@ def measure(session: Session, *, ledger: Path | None, announce: Callable[[str], 
     Args:
         session: what that is.
         ledger: keeps the scores of finished clips, and gives those of an interrupted run.
-        announce: called with a line when an interrupted run goes on.
+        announce: called with a line when an interrupted run goes on, and when LPIPS was asked for
+            and cannot be measured.
 
     Raises:
         VfimambaError: something asked for does not exist, or fails; see `run_protocols`.
     """
     request, settings = session.request, session.settings()
     scores = Ledger(ledger, settings)
+    if session.why_no_lpips:
+        announce(session.why_no_lpips)
     if scores.resumed:
         announce(f"going on with an interrupted run: {scores.resumed} scores from {ledger}")
     names = [method.name for method in session.methods]
@@ -120,10 +131,20 @@ def measure(session: Session, *, ledger: Path | None, announce: Callable[[str], 
 def scoring(session: Session) -> Iterator[ScoreClips]:
     """What measures the clips: this process alone, or one for each of the session's places."""
     if not session.places:
-        yield partial(score_clips, methods=session.methods, device=session.device)
+        yield partial(
+            score_clips, methods=session.methods, device=session.device, lpips=session.lpips
+        )
         return
-    with crew(session.places, partial(find_methods, session.request)) as workers:
+    request = replace(session.request, lpips=session.lpips is not None)
+    with crew(session.places, partial(make_scorer, request)) as workers:
         yield workers.score_clips
+
+
+def make_scorer(request: Request, device: torch.device, share: int) -> ScoreClips:
+    """What one of `share` processes measures its clips by."""
+    methods = find_methods(request, device)
+    lpips = Lpips(device) if request.lpips else None
+    return partial(score_clips, methods=methods, device=device, share=share, lpips=lpips)
 
 
 def report(session: Session, results: Results) -> str:
@@ -157,7 +178,24 @@ def open_session(request: Request) -> Session:
     totals = [group.total for group in groups]
     most = None if None in totals else max(filter(None, totals), default=0)
     places = find_places(request.device)[:most]
-    return Session(request, methods, tuple(groups), device, places if len(places) > 1 else ())
+    lpips, why_not = find_lpips(device) if request.lpips else (None, "")
+    return Session(
+        request=request,
+        methods=methods,
+        groups=tuple(groups),
+        device=device,
+        places=places if len(places) > 1 else (),
+        lpips=lpips,
+        why_no_lpips=why_not,
+    )
+
+
+def find_lpips(device: torch.device) -> tuple[Lpips | None, str]:
+    """LPIPS on `device`, or the line that says why it is not measured."""
+    try:
+        return Lpips(device), ""
+    except LpipsMissingError as error:
+        return None, f"LPIPS is not measured: {error}"
 
 
 def find_methods(request: Request, device: torch.device) -> tuple[Method, ...]:

@@ -21,9 +21,8 @@ from threading import Lock
 
 import torch
 
-from vfimamba_cli.bench.method import Method
 from vfimamba_cli.bench.protocol import Protocol
-from vfimamba_cli.bench.quality import score_clips
+from vfimamba_cli.bench.quality import ScoreClips
 from vfimamba_cli.bench.score import Score
 from vfimamba_cli.data.measured import Clip
 from vfimamba_cli.errors import VfimambaError
@@ -32,7 +31,7 @@ from vfimamba_cli.ops.device import choose_device
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ASKING = "the next clip, please"
 
-MakeMethods = Callable[[torch.device], Sequence[Method]]
+MakeScorer = Callable[[torch.device, int], ScoreClips]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +146,16 @@ class Crew:
 
 
 @contextmanager
-def crew(places: Sequence[Place], make_methods: MakeMethods) -> Iterator[Crew]:
+def crew(places: Sequence[Place], make_scorer: MakeScorer) -> Iterator[Crew]:
     """A process for each place, until the block is left; at once when it fails.
 
     Args:
         places: where they work.
-        make_methods: called in each, with its device; can be pickled.
+        make_scorer: called in each, with its device and how many share the cores; can be pickled.
     """
     workers: list[Worker] = []
     try:
-        workers += (start(place, make_methods, len(places)) for place in places)
+        workers += (start(place, make_scorer, len(places)) for place in places)
         yield Crew(workers)
         for worker in workers:
             worker.say(None)
@@ -168,11 +167,11 @@ def crew(places: Sequence[Place], make_methods: MakeMethods) -> Iterator[Crew]:
             worker.pipe.close()
 
 
-def start(place: Place, make_methods: MakeMethods, share: int) -> Worker:
+def start(place: Place, make_scorer: MakeScorer, share: int) -> Worker:
     """Start a process that leaves Ctrl-C, which a terminal sends to all, to this one."""
     ours, theirs = multiprocessing.Pipe()
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=work, args=(theirs, place, make_methods, share), daemon=True)
+    process = context.Process(target=work, args=(theirs, place, make_scorer, share), daemon=True)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the new one inherits
     try:
         process.start()
@@ -182,14 +181,14 @@ def start(place: Place, make_methods: MakeMethods, share: int) -> Worker:
     return Worker(place, process, ours)
 
 
-def work(pipe: Connection, place: Place, make_methods: MakeMethods, share: int) -> None:
+def work(pipe: Connection, place: Place, make_scorer: MakeScorer, share: int) -> None:
     """What each process does: measure the clips it asks for, set by set, and send the scores.
 
     Args:
         pipe: gives protocols, and then, each time they are asked for, their clips, up to None;
             None instead of protocols is the end.
         place: where it works.
-        make_methods: see `crew`.
+        make_scorer: see `crew`.
         share: how many processes the cores are shared by.
     """
     lock = Lock()  # clips are asked for by the thread that decodes them
@@ -207,10 +206,9 @@ def work(pipe: Connection, place: Place, make_methods: MakeMethods, share: int) 
     try:
         os.environ.update(place.environment)
         torch.set_num_threads(max(1, torch.get_num_threads() // share))
-        device = choose_device(place.device)
-        methods = make_methods(device)
+        score_clips = make_scorer(choose_device(place.device), share)
         while (protocols := pipe.recv()) is not None:
-            for scores in score_clips(clips(), protocols, methods, device=device, share=share):
+            for scores in score_clips(clips(), protocols):
                 say(scores)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the one that deals is gone

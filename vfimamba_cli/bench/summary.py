@@ -37,6 +37,7 @@ class Summary:
         ssim: likewise.
         difference_error, flicker: in 8-bit levels; None where they do not apply.
         bands: the clips by their motion, those that have any.
+        lpips: likewise as PSNR; None where it was not measured.
     """
 
     protocol: str
@@ -47,6 +48,7 @@ class Summary:
     difference_error: float | None
     flicker: float | None
     bands: tuple[Band, ...]
+    lpips: float | None = None
 
     @classmethod
     def of(cls, scores: Sequence[Score]) -> Self:
@@ -60,6 +62,7 @@ class Summary:
             difference_error=mean_known(score.difference_error for score in scores),
             flicker=mean_known(score.flicker for score in scores),
             bands=tuple(bands(scores)),
+            lpips=mean_known(score.mean_lpips for score in scores),
         )
 
     def cell(self) -> str:

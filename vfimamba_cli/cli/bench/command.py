@@ -62,6 +62,10 @@ def bench(
             help="For --dataset: package.module:function, or folder of frames; may be repeated"
         ),
     ] = None,
+    lpips: Annotated[
+        bool,
+        typer.Option("--lpips", help="For --dataset: LPIPS as well, if its package is installed"),
+    ] = False,
     size: Annotated[
         list[str] | None,
         typer.Option(help="WIDTHxHEIGHT of the frames; may be repeated [usual ones]"),
@@ -106,8 +110,10 @@ def bench(
                 "--plot draws what --cost, --receptive-field or --radar finds",
                 hint="Add one of them, or leave it out",
             )
-        if (method or report or verify) and dataset is None:
-            raise OptionError("--method, --report and --verify go with --dataset", hint="Add it")
+        if (method or report or verify or lpips) and dataset is None:
+            raise OptionError(
+                "--method, --report, --lpips and --verify go with --dataset", hint="Add it"
+            )
         if json is not None and scan:
             raise OptionError("--scan writes no --json", hint="Leave one of them out")
         if flow_scale not in FLOW_SCALES:
@@ -147,6 +153,7 @@ def bench(
                 limit,
                 json,
                 report,
+                lpips=lpips,
             )
 
 

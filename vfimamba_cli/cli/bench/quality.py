@@ -18,6 +18,8 @@ def print_quality(
     limit: int | None,
     json: Path | None,
     page: Path | None,
+    *,
+    lpips: bool,
 ) -> None:
     """PSNR and SSIM per method and protocol; scores of finished clips are kept beside `json`."""
     from vfimamba_cli.bench.session import Request, measure, open_session, report
@@ -32,6 +34,7 @@ def print_quality(
         device=device,
         dtype=dtypes[0],
         limit=limit,
+        lpips=lpips,
     )
     session = open_session(request)
     ledger = None if json is None else json.with_name(f"{json.name}.clips.jsonl")
