@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from tests.bench import layouts
 from vfimamba_cli.bench import session
+from vfimamba_cli.bench.score import Score
 from vfimamba_cli.bench.sharing import Place
 from vfimamba_cli.cli.app import app
 
@@ -89,13 +90,14 @@ def test_an_interrupted_run_and_two_processes_have_it_too(package, monkeypatch):
     done, found = measure(package)
     assert "1 scores from" in done.stderr
     assert found["clips"][0] == expected["clips"][0]
+    assert list(Score.from_dict(found["clips"][0]).lpips) == [1, 2, 3, 5, 6, 7]
 
     monkeypatch.setattr(session, "find_places", lambda name: (Place("cpu"), Place("cpu")))
     _, shared = measure(package)
     assert shared == found
 
 
-@pytest.mark.parametrize("missing", ["package", "part", "weights"])
+@pytest.mark.parametrize("missing", ["package", "part", "other torch", "weights"])
 def test_without_package_or_weights_a_line_says_so_and_the_rest_is_measured(package, missing):
     if missing == "package":
         sys.modules["lpips"] = None  # what makes an import fail
@@ -103,6 +105,9 @@ def test_without_package_or_weights_a_line_says_so_and_the_rest_is_measured(pack
     elif missing == "part":
         (package.parent / "lpips.py").write_text("import no_torchvision")
         reason = "No module named 'no_torchvision': `pip install lpips torchvision`"
+    elif missing == "other torch":
+        (package.parent / "lpips.py").write_text("raise RuntimeError('no torchvision::nms')")
+        reason = "no torchvision::nms: `pip install lpips torchvision`"
     else:
         next(package.parent.glob("torch/hub/checkpoints/*")).unlink()
         reason = f"AlexNet's weights are missing: {package.parent}/torch/hub/checkpoints/alexnet"

@@ -65,11 +65,11 @@ def find_package() -> ModuleType:
     """The package `lpips`.
 
     Raises:
-        LpipsMissingError: it, or a package that it needs, is not installed.
+        LpipsMissingError: it, or a package that it needs, is not installed, or does not load.
     """
     try:
         return importlib.import_module("lpips")
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:  # as torchvision for another PyTorch does
         raise LpipsMissingError(f"{error}: `pip install lpips torchvision`") from error
 
 

@@ -84,7 +84,7 @@ class Score:
         frames = {
             name: {int(number): float(value) for number, value in values[name].items()}
             for name in ("psnr", "ssim", "lpips")
-            if values.get(name) is not None or name != "lpips"
+            if name != "lpips" or ("lpips" in values and values["lpips"] is not None)
         }
         height, width = values["size"]
         return cls(**{**values, **frames, "size": (height, width)})

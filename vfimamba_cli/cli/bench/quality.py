@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from vfimamba_cli.cli.bench.output import write
+from vfimamba_cli.cli.loading import loading
 from vfimamba_cli.errors import InputError, OptionError
 
 
@@ -22,7 +23,8 @@ def print_quality(
     lpips: bool,
 ) -> None:
     """PSNR and SSIM per method and protocol; scores of finished clips are kept beside `json`."""
-    from vfimamba_cli.bench.session import Request, measure, open_session, report
+    with loading(gpu=device != "cpu"):
+        from vfimamba_cli.bench.session import Request, measure, open_session, report
 
     if len(dtypes) > 1:
         raise OptionError("--dataset takes one --dtype", hint="Run it once for each")
