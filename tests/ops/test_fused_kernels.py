@@ -1,34 +1,23 @@
 """The fused network's kernels against plain PyTorch; without a GPU in Triton's interpreter."""
 
-import importlib
-import importlib.util
-
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.ops.interpreted import ON_GPU, kernels_of, quiet
 from vfimamba_cli.ops.resize import resize, resize_flow
 from vfimamba_cli.ops.warp import warp
 
-ON_GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if ON_GPU else "cpu")
 
-# Triton's interpreter keeps scalars in arrays; NumPy 2.4 no longer converts them back.
-pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
+pytestmark = quiet
 
 
 @pytest.fixture(scope="module")
 def kernels():
     """Imports a module of kernels; they are interpreted where there is no GPU."""
-    if importlib.util.find_spec("triton") is None:
-        pytest.skip("Triton is not installed: the fused kernels are NOT tested here")
-    if not ON_GPU and np.lib.NumpyVersion(np.__version__) >= "2.4.0":
-        pytest.skip("Triton's interpreter needs NumPy < 2.4: the fused kernels are NOT tested here")
-    with pytest.MonkeyPatch.context() as patch:
-        if not ON_GPU:
-            patch.setenv("TRITON_INTERPRET", "1")
-        yield lambda name: importlib.import_module(f"vfimamba_cli.ops.fused.{name}")
+    with kernels_of("the fused kernels are") as load:
+        yield lambda name: load(f"fused.{name}")
 
 
 def normal(*shape):

@@ -1,32 +1,22 @@
 """Bias and PReLU in one kernel against PyTorch's; without a GPU it runs in Triton's interpreter."""
 
-import importlib
-import importlib.util
-
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-ON_GPU = torch.cuda.is_available()
+from tests.ops.interpreted import ON_GPU, kernels_of, quiet
+
 DEVICE = torch.device("cuda" if ON_GPU else "cpu")
 LAST = torch.channels_last
 
-# Triton's interpreter keeps scalars in arrays; NumPy 2.4 no longer converts them back.
-pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
+pytestmark = quiet
 
 
 @pytest.fixture(scope="module")
 def kernels():
     """The module under test; its kernels are interpreted where there is no GPU."""
-    if importlib.util.find_spec("triton") is None:
-        pytest.skip("Triton is not installed: its PReLU is NOT tested here")
-    if not ON_GPU and np.lib.NumpyVersion(np.__version__) >= "2.4.0":
-        pytest.skip("Triton's interpreter needs NumPy < 2.4: its PReLU is NOT tested here")
-    with pytest.MonkeyPatch.context() as patch:
-        if not ON_GPU:
-            patch.setenv("TRITON_INTERPRET", "1")
-        yield importlib.import_module("vfimamba_cli.ops.prelu_triton")
+    with kernels_of("its PReLU is") as load:
+        yield load("prelu_triton")
 
 
 def make(size, channels, *, dtype=torch.float32):

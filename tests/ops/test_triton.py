@@ -1,36 +1,25 @@
 """The fused scan against the plain one; without a GPU its kernels run in Triton's interpreter."""
 
 import importlib
-import importlib.util
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
 
+from tests.ops.interpreted import kernels_of, quiet
 from tests.scans import DEVICE, NAMES, assert_near, scan_inputs
 from vfimamba_cli.ops.cross_scan import cross_merge, cross_scan
 from vfimamba_cli.ops.scan import choose_backend, cross_reference, selective_scan
 
-NO_TRITON = importlib.util.find_spec("triton") is None
-ON_GPU = torch.cuda.is_available()
-
-# Triton's interpreter keeps scalars in arrays; NumPy 2.4 no longer converts them back.
-pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
+pytestmark = quiet
 
 
 @pytest.fixture(scope="module")
 def fused():
     """The module under test; its kernels are interpreted where there is no GPU."""
-    if NO_TRITON:
-        pytest.skip("Triton is not installed: the fused kernels are NOT tested here")
-    if not ON_GPU and np.lib.NumpyVersion(np.__version__) >= "2.4.0":
-        pytest.skip("Triton's interpreter needs NumPy < 2.4: the fused kernels are NOT tested here")
-    with pytest.MonkeyPatch.context() as patch:
-        if not ON_GPU:
-            patch.setenv("TRITON_INTERPRET", "1")
-        yield importlib.import_module("vfimamba_cli.ops.scan.triton")
+    with kernels_of("the fused kernels are") as load:
+        yield load("scan.triton")
 
 
 def assert_fused_is_reference(fused, inputs, launch, *, exact, tolerance):
