@@ -194,7 +194,13 @@ def test_a_recording_that_is_off_is_announced_and_not_used(network, pairs, monke
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU: the second is NOT tested")
-def test_another_gpu_than_the_current_one(network, fused, pairs):
-    other = Interpolator(network, device="cuda:1").interpolate(*pairs[0], HALF)
+def test_another_gpu_than_the_current_one(network, pairs):
+    """Nor does it lead astray one that was made before it and has yet to record."""
+    here = Interpolator(network)
+    there = Interpolator(network, device="cuda:1")
+    assert (here.device.index, there.device.index) == (0, 1)
+    assert torch.cuda.current_device() == 0
+    other = there.interpolate(*pairs[0], HALF)
+    assert torch.cuda.current_device() == 0
     assert other.device.index == 1
-    assert codes(other.to("cuda:0"), fused.interpolate(*pairs[0], HALF)).max() <= 1
+    assert codes(other.to("cuda:0"), here.interpolate(*pairs[0], HALF)).max() <= 1

@@ -1,6 +1,8 @@
 """Machine code is made once and kept; a cache that cannot be used costs time only."""
 
 import importlib.util
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -86,6 +88,39 @@ def test_a_cache_that_cannot_be_written_is_done_without(source):
     (folder / "cache").write_text("a file where the folder would be")
     assert compile_again() == compile_again()
     assert len(compiled) == 2
+
+
+class Driver:
+    """NVIDIA's, as far as contexts go; kernels fail to start where `fails`."""
+
+    def __init__(self, context, *, fails=False):
+        self.context, self.fails, self.launched_in = context, fails, []
+
+    def cuCtxGetCurrent(self):  # noqa: N802 - its names
+        return 0, self.context
+
+    def cuCtxSetCurrent(self, context):  # noqa: N802
+        self.context = context
+        return (0,)
+
+    def cuLaunchKernel(self, *arguments):  # noqa: N802
+        self.launched_in.append(self.context)
+        return (nvrtc.driver.CUresult.CUDA_ERROR_LAUNCH_FAILED if self.fails else 0,)
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])  # 0: none
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_kernel_starts_in_its_devices_context_and_leaves_the_threads(monkeypatch, before, fails):
+    driver = Driver(before, fails=fails)
+    driver.CUresult = nvrtc.driver.CUresult
+    monkeypatch.setattr(nvrtc, "driver", driver)
+    stream = SimpleNamespace(cuda_stream=0)
+    monkeypatch.setattr(nvrtc.torch.cuda, "current_stream", lambda _: stream)
+    kernel = nvrtc.Kernel(function=None, context=1, threads=32, shared=0)
+    with pytest.raises(nvrtc.CudaError) if fails else nullcontext():
+        kernel((1, 1, 1), nvrtc.torch.zeros(1))
+    assert driver.launched_in == [1]
+    assert driver.context == before
 
 
 def test_a_source_that_does_not_compile_says_why(source):

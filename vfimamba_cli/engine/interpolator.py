@@ -18,7 +18,7 @@ from vfimamba_cli.engine.padding import Padding
 from vfimamba_cli.engine.paths import PathOptions, RefineAt, predict
 from vfimamba_cli.engine.precision import cast, default_dtype
 from vfimamba_cli.engine.schedule import halve, reachable
-from vfimamba_cli.ops.device import choose_device, is_out_of_memory
+from vfimamba_cli.ops.device import choose_device, is_out_of_memory, numbered
 from vfimamba_cli.ops.scan import choose_backend
 
 Schedule = Literal["auto", "direct", "halving"]
@@ -74,7 +74,7 @@ class Interpolator:
         Raises:
             DeviceError: when the device or the scan backend cannot run here.
         """
-        self.device = choose_device(str(device))
+        self.device = numbered(choose_device(str(device)))
         self.dtype = dtype or default_dtype(self.device)
         fusable = model.has_fused_form and self.dtype in (torch.float16, torch.bfloat16)
         self.backend = choose_backend(

@@ -33,6 +33,13 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def numbered(device: torch.device) -> torch.device:
+    """`device` by its number: `cuda` alone is what is PyTorch's current one, now and later."""
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", torch.cuda.current_device())
+
+
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether memory ran out.
 

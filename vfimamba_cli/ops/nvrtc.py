@@ -7,7 +7,8 @@ Importing this module needs `cuda.bindings`, which CUDA builds of PyTorch for Li
 import ctypes
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -40,7 +41,7 @@ class Kernel:
 
     Attributes:
         function: the driver's handle.
-        context: the device's context, which must be the calling thread's.
+        context: the device's, which is the calling thread's while it starts.
         threads: of a block.
         shared: bytes of dynamic shared memory of a block.
     """
@@ -61,12 +62,9 @@ class Kernel:
         stream = torch.cuda.current_stream(tensor.device).cuda_stream
         values = tuple(a.data_ptr() if isinstance(a, Tensor) else a for a in arguments)
         types = tuple(ctypes.c_void_p if isinstance(a, Tensor) else ctypes.c_int for a in arguments)
-        _checked(driver.cuCtxSetCurrent(self.context))
-        _checked(
-            driver.cuLaunchKernel(
-                self.function, *grid, self.threads, 1, 1, self.shared, stream, (values, types), 0
-            )
-        )
+        sizes = (*grid, self.threads, 1, 1, self.shared)
+        with current(self.context):
+            _checked(driver.cuLaunchKernel(self.function, *sizes, stream, (values, types), 0))
 
 
 @cache
@@ -93,13 +91,31 @@ def load(
         CudaError: any step fails.
     """
     (context,) = _checked(driver.cuDevicePrimaryCtxRetain(_handle(device)))
-    _checked(driver.cuCtxSetCurrent(context))
-    (module,) = _checked(driver.cuModuleLoadData(compiled(source, defines, _architecture(device))))
-    (function,) = _checked(driver.cuModuleGetFunction(module, name.encode()))
-    if shared > DEFAULT_SHARED:
-        _checked(driver.cuFuncSetAttribute(function, DYNAMIC_SHARED, shared))
-        _checked(driver.cuFuncSetAttribute(function, SHARED_SHARE, 100))  # percent: many blocks
+    code = compiled(source, defines, _architecture(device))
+    with current(context):
+        (module,) = _checked(driver.cuModuleLoadData(code))
+        (function,) = _checked(driver.cuModuleGetFunction(module, name.encode()))
+        if shared > DEFAULT_SHARED:
+            _checked(driver.cuFuncSetAttribute(function, DYNAMIC_SHARED, shared))
+            _checked(driver.cuFuncSetAttribute(function, SHARED_SHARE, 100))  # %: many blocks
     return Kernel(function, context, threads, shared)
+
+
+@contextmanager
+def current(context: Any) -> Iterator[None]:
+    """The calling thread's context, until the block is left.
+
+    It decides which device is PyTorch's current one, so another's must not stay.
+    """
+    (before,) = _checked(driver.cuCtxGetCurrent())
+    if before == context:
+        yield
+        return
+    _checked(driver.cuCtxSetCurrent(context))
+    try:
+        yield
+    finally:
+        _checked(driver.cuCtxSetCurrent(before))
 
 
 @cache
