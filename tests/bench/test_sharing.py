@@ -79,6 +79,8 @@ def one_thread():
 
 def document(path):
     found = json.loads(path.read_text())
+    assert found.pop("seconds") > 0
+    assert found.pop("gpu_busy_percent") is None
     return json.dumps(found)  # the order counts, too
 
 
@@ -185,24 +187,24 @@ def test_ctrl_c_ends_all_processes_and_keeps_the_clips_that_are_done(work, finis
 
 
 @pytest.mark.parametrize(
-    ("name", "kinds", "listed", "numbers"),
+    ("name", "kinds", "listed", "taken"),
     [
-        ("auto", ["H100", "H100", "T4", "H100"], None, ["0", "1", "3"]),
-        ("auto", ["H100", "H100"], "3,GPU-5a", ["3", "GPU-5a"]),
-        ("auto", ["H100", "T4"], None, []),
-        ("auto", ["H100"], None, []),
-        ("auto", [], None, []),
-        ("cuda", ["H100", "H100"], None, []),
-        ("cuda:1", ["H100", "H100"], None, []),
-        ("cpu", ["H100", "H100"], None, []),
+        ("auto", ["H100", "H100", "T4", "H100"], None, {0: "0", 1: "1", 3: "3"}),
+        ("auto", ["H100", "H100"], "3,GPU-5a", {0: "3", 1: "GPU-5a"}),
+        ("auto", ["H100", "T4"], None, {}),
+        ("auto", ["H100"], None, {}),
+        ("auto", [], None, {}),
+        ("cuda", ["H100", "H100"], None, {}),
+        ("cuda:1", ["H100", "H100"], None, {}),
+        ("cpu", ["H100", "H100"], None, {}),
     ],
 )
-def test_auto_takes_all_gpus_of_the_first_ones_kind(monkeypatch, name, kinds, listed, numbers):
+def test_auto_takes_all_gpus_of_the_first_ones_kind(monkeypatch, name, kinds, listed, taken):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(kinds))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(kinds))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda i: kinds[i])
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if listed:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
-    expected = tuple(Place("cuda", {"CUDA_VISIBLE_DEVICES": number}) for number in numbers)
-    assert find_places(name) == expected
+    expected = [Place("cuda", {"CUDA_VISIBLE_DEVICES": n}, gpu) for gpu, n in taken.items()]
+    assert list(find_places(name)) == expected

@@ -116,7 +116,7 @@ def to_device(frames: dict[int, Tensor], device: torch.device) -> dict[int, Tens
     if device.type != "cuda":
         return frames
     with torch.cuda.stream(torch.cuda.Stream(device)):
-        up = {n: frame.pin_memory().to(device, non_blocking=True) for n, frame in frames.items()}
+        up = {n: frame.to(device) for n, frame in frames.items()}
         torch.cuda.current_stream(device).synchronize()
     for frame in up.values():
         frame.record_stream(torch.cuda.default_stream(device))

@@ -48,7 +48,9 @@ def motion_percent(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float
 def reduced(picture: NDArray[np.uint8]) -> Tensor:
     """Grey levels of it, 96 pixels wide: (1, h, w)."""
     height, width = picture.shape[:2]
-    grey = torch.from_numpy(picture.mean(2, dtype=np.float32))
+    red, green, blue = picture.transpose(2, 0, 1)
+    levels = red.astype(np.int16) + green + blue  # a ninth of the time of a mean in floats
+    grey = torch.from_numpy(levels).float() / 3
     size = max(BLOCK, round(height * WIDTH / width)), WIDTH
     return F.interpolate(grey[None, None], size, mode="area")[0]
 

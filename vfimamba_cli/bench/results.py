@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vfimamba_cli.bench.busy import Busy
 from vfimamba_cli.bench.machine import Machine
 from vfimamba_cli.bench.protocol import Protocol
 from vfimamba_cli.bench.report import align
@@ -27,6 +28,8 @@ class Results:
         limit: how many clips were taken of each set; None for all.
         settings: everything else that was asked for.
         machine: that it ran on.
+        busy: how long measuring took, and how busy GPUs were; of this run alone, where it went on
+            with an interrupted one.
     """
 
     dataset: str
@@ -36,6 +39,7 @@ class Results:
     limit: int | None
     settings: dict[str, Any]
     machine: Machine
+    busy: Busy
 
     @property
     def summaries(self) -> dict[tuple[str, str], Summary]:
@@ -134,6 +138,8 @@ class Results:
             "measured": "quality",
             "dataset": self.dataset,
             "machine": asdict(self.machine),
+            "seconds": self.busy.seconds,
+            "gpu_busy_percent": self.busy.percent,
             "settings": self.settings,
             "methods": self.methods,
             "protocols": {p.name: asdict(p) for p in self.measured},

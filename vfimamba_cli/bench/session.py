@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from vfimamba_cli.bench.busy import watch
 from vfimamba_cli.bench.cases import worst_cases
 from vfimamba_cli.bench.ledger import Ledger
 from vfimamba_cli.bench.machine import Machine
@@ -78,6 +79,11 @@ class Session:
     lpips: Lpips | None = None
     why_no_lpips: str = ""
 
+    def gpus(self) -> list[torch.device]:
+        """Those that work; none on a CPU."""
+        shared = [torch.device("cuda", place.gpu) for place in self.places if place.gpu is not None]
+        return shared or [self.device] * (self.device.type == "cuda")
+
     def settings(self) -> dict[str, Any]:
         """Everything that decides a score but the clips themselves, as JSON values.
 
@@ -99,8 +105,8 @@ def measure(session: Session, *, ledger: Path | None, announce: Callable[[str], 
     Args:
         session: what that is.
         ledger: keeps the scores of finished clips, and gives those of an interrupted run.
-        announce: called with a line when an interrupted run goes on, and when LPIPS was asked for
-            and cannot be measured.
+        announce: called with a line when an interrupted run goes on, when LPIPS was asked for and
+            cannot be measured, and, at the end, with how long it took.
 
     Raises:
         VfimambaError: something asked for does not exist, or fails; see `run_protocols`.
@@ -112,8 +118,9 @@ def measure(session: Session, *, ledger: Path | None, announce: Callable[[str], 
     if scores.resumed:
         announce(f"going on with an interrupted run: {scores.resumed} scores from {ledger}")
     names = [method.name for method in session.methods]
-    with scoring(session) as score_them:
+    with watch(session.gpus()) as busy, scoring(session) as score_them:
         found = run_protocols(session.groups, score_them, names, scores)
+    announce(busy.line())
     if not found:
         raise InputError(f"No clips: {request.data}", hint=session.groups[0].measured.expected)
     return Results(
@@ -124,6 +131,7 @@ def measure(session: Session, *, ledger: Path | None, announce: Callable[[str], 
         limit=request.limit,
         settings=settings,
         machine=Machine.of(session.device),
+        busy=busy,
     )
 
 

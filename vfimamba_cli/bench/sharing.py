@@ -41,10 +41,12 @@ class Place:
     Attributes:
         device: as the process calls it.
         environment: variables of the process, set before it looks for devices.
+        gpu: which one this process knows it as; None for a CPU.
     """
 
     device: str
     environment: dict[str, str] = field(default_factory=dict)
+    gpu: int | None = None
 
     def __str__(self) -> str:
         return " ".join([self.device, *(f"{name}={v}" for name, v in self.environment.items())])
@@ -61,8 +63,12 @@ def find_places(name: str) -> tuple[Place, ...]:
     kinds = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     listed = os.environ.get(VISIBLE)
     numbers = listed.split(",") if listed else [str(i) for i in range(len(kinds))]
-    alike = [n for n, kind in zip(numbers, kinds, strict=False) if kind == kinds[0]]
-    return tuple(Place("cuda", {VISIBLE: n}) for n in alike) if len(alike) > 1 else ()
+    alike = tuple(
+        Place("cuda", {VISIBLE: number}, gpu)
+        for gpu, (number, kind) in enumerate(zip(numbers, kinds, strict=False))
+        if kind == kinds[0]
+    )
+    return alike if len(alike) > 1 else ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,63 @@
+"""How busy the GPU was, as `vfimamba bench --dataset` says it."""
+
+import time
+from itertools import cycle
+
+import pytest
+import torch
+
+from vfimamba_cli.bench import busy
+from vfimamba_cli.bench.busy import watch
+
+GPUS = [torch.device("cuda", 0), torch.device("cuda", 1)]
+
+
+def test_of_several_gpus_it_is_the_mean(monkeypatch):
+    monkeypatch.setattr(busy, "PERIOD", 0.001)
+    monkeypatch.setattr(busy, "can_read", lambda gpu: True)
+    shares = cycle([100, 50])
+    monkeypatch.setattr(torch.cuda, "utilization", lambda gpu: next(shares))
+    with watch(GPUS) as found:
+        time.sleep(0.2)
+    assert len(found.readings) >= 4
+    assert found.percent == 75
+    assert found.seconds >= 0.2
+    assert found.line().startswith("measured in 0.2 s, GPU busy 75 % of it")
+
+
+def test_where_nobody_tells_the_line_claims_nothing(monkeypatch):
+    monkeypatch.setattr(busy, "can_read", lambda gpu: False)
+    with watch(GPUS) as found:
+        pass
+    assert found.percent is None
+    assert found.line() == "measured in 0.0 s"
+
+
+def test_it_is_known_when_measuring_fails(monkeypatch):
+    monkeypatch.setattr(busy, "PERIOD", 0.001)
+    monkeypatch.setattr(busy, "can_read", lambda gpu: True)
+    monkeypatch.setattr(torch.cuda, "utilization", lambda gpu: 1)
+    with pytest.raises(ZeroDivisionError), watch(GPUS) as found:
+        time.sleep(0.05)
+        1 / 0  # noqa: B018
+    readings = len(found.readings)
+    time.sleep(0.05)
+    assert len(found.readings) == readings > 0, "still reading after the end"
+
+
+@pytest.mark.gpu
+def test_a_gpu_at_work_is_busy_and_one_that_waits_is_not():
+    pytest.importorskip("pynvml")
+    gpu = torch.device("cuda", 0)
+    matrix = torch.randn(4096, 4096, device=gpu)
+    with watch([gpu]) as working:
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            for _ in range(10):
+                matrix @ matrix
+            torch.cuda.synchronize()
+    time.sleep(1.5)
+    with watch([gpu]) as waiting:
+        time.sleep(1.5)
+    assert working.percent > 60
+    assert waiting.percent < working.percent / 2
