@@ -1,8 +1,10 @@
 """A clip in, a smoother clip out: counts, times, sound, cuts, statics, and what goes wrong."""
 
+import threading
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +20,7 @@ from vfimamba_cli.errors import InputError, OptionError, OutputError
 from vfimamba_cli.frame import ColorSpec, Frame
 from vfimamba_cli.model.config import TINY
 from vfimamba_cli.model.registry import ModelSpec
-from vfimamba_cli.pipeline import discard_frames, interpolate_video, look_singly
+from vfimamba_cli.pipeline import discard_frames, interpolate_video, look_singly, pump
 from vfimamba_cli.pipeline.frames import FrameMaker
 from vfimamba_cli.pipeline.job import default_output
 from vfimamba_cli.pipeline.options import EngineOptions, PictureOptions, TimeOptions
@@ -499,3 +501,20 @@ def still(i, *, pts=None, duration=Fraction(1, 24)):
         duration_seconds=duration,
         color=ColorSpec(matrix="bt709"),
     )
+
+
+class Passing:
+    """Makes no frames."""
+
+    def frames(self, shown):
+        yield from shown
+
+
+def test_when_writing_fails_nothing_goes_on_reading():
+    def write(_):
+        raise OutputError("No space left on device")
+
+    with pytest.raises(OutputError) as caught:
+        pump(count(), lambda frames: frames, Passing(), write, lambda: None)
+    assert caught.value  # which keeps what was being done from being collected
+    assert [thread.name for thread in threading.enumerate() if thread.name == "prefetch"] == []

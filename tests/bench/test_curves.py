@@ -7,11 +7,11 @@ import torch
 from typer.testing import CliRunner
 
 from tests.data.footage import panning, write_clip
-from vfimamba_cli.bench.curves import draw_curves
 from vfimamba_cli.bench.plot import even_ticks
 from vfimamba_cli.bench.sheet import Pair, hardest_of_each_part, make_sheet
 from vfimamba_cli.cli.app import app
 from vfimamba_cli.errors import InputError
+from vfimamba_cli.train.logbook import read_validations
 from vfimamba_cli.video.still import read_still
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -28,17 +28,20 @@ def write_log(folder, *validations):
     return folder
 
 
+def draw(folder, *runs):
+    done = CliRunner().invoke(
+        app, ["runs", "curves", *map(str, runs), "-o", str(folder / "curves.svg")]
+    )
+    assert done.exit_code == 0, done.output
+    return ET.fromstring((folder / "curves.svg").read_text())
+
+
 def test_every_run_is_a_line_under_its_name_in_both_panels(tmp_path):
     runs = [
         write_log(tmp_path / "mixed", (100, 18.0), (200, 19.0), (300, 19.5)),
         write_log(tmp_path / "curriculum", (100, 18.5), (200, 19.5), (300, 20.0)),
     ]
-    done = CliRunner().invoke(
-        app, ["runs", "curves", *map(str, runs), "-o", str(tmp_path / "curves.svg")]
-    )
-    assert done.exit_code == 0, done.output
-    document = ET.fromstring((tmp_path / "curves.svg").read_text())
-    panels = document.findall(f"{SVG}g")
+    panels = draw(tmp_path, *runs).findall(f"{SVG}g")
     assert len(panels) == 2
     for panel in panels:
         texts = [text.text for text in panel.findall(f"{SVG}text")]
@@ -50,6 +53,19 @@ def test_every_run_is_a_line_under_its_name_in_both_panels(tmp_path):
             assert float(higher.get("cy")) < float(lower.get("cy")), "better is higher"
         spacing = [float(dot.get("cy")) for dot in mixed]
         assert spacing[0] - spacing[1] == pytest.approx(2 * (spacing[1] - spacing[2]), abs=0.2)
+
+
+def test_runs_of_one_name_are_told_apart_and_one_that_was_killed_is_drawn(tmp_path):
+    runs = []
+    for parent in ("before", "after"):
+        (tmp_path / parent).mkdir()
+        runs.append(write_log(tmp_path / parent / "vfimamba-s", (100, 18.0)))
+    with (runs[0] / "metrics.jsonl").open("a") as log:
+        log.write('{"kind": "train", "st')
+    for panel in draw(tmp_path, *runs).findall(f"{SVG}g"):
+        texts = [text.text for text in panel.findall(f"{SVG}text")]
+        assert set(map(str, runs)) <= set(texts)
+        assert len(panel.findall(f"{SVG}circle")) == 2
 
 
 @pytest.mark.parametrize(
@@ -72,7 +88,7 @@ def test_a_folder_without_curves_is_refused(tmp_path, content, message):
     if content is not None:
         (tmp_path / "metrics.jsonl").write_text(content)
     with pytest.raises(InputError, match=message) as caught:
-        draw_curves([tmp_path])
+        read_validations(tmp_path / "metrics.jsonl")
     assert message.startswith("log") or caught.value.hint
 
 

@@ -241,6 +241,9 @@ class Means:
     def held(self, *_):
         return None if self.frames is None else self
 
+    def forget(self):
+        self.frames = None
+
     def predict_once(self, frames, times, _):
         if self.frames is None:
             self.frames = frames
@@ -257,3 +260,22 @@ def test_halving_does_not_write_over_the_frames_it_still_needs():
         made = engine.interpolate(first, second, [Fraction(i, 8) for i in range(1, 8)])
         for i, picture in enumerate(made, start=1):
             torch.testing.assert_close(picture, torch.lerp(first, second, i / 8))
+
+
+def test_memory_that_runs_out_with_a_recording_held_makes_the_tiles_smaller(monkeypatch):
+    said = []
+    engine = Interpolator(tiny(), device="cpu", scan="chunked", announce=said.append)
+    engine.graphs = Means()
+    frames = torch.rand(2, 1, 3, 16, 16)
+    expected = engine.interpolate(*frames, HALF)  # recorded now
+    fails = iter([True, False])
+    reorder = engine.reorder
+
+    def prepare(first, second, padding, options):
+        if next(fails):
+            raise torch.OutOfMemoryError("another program took it")
+        return torch.stack((reorder(first), reorder(second)))
+
+    monkeypatch.setattr(engine, "prepare", prepare)
+    torch.testing.assert_close(engine.interpolate(*frames, HALF), expected)
+    assert said == ["memory: tiles of 2048 pixels"]

@@ -1,7 +1,5 @@
 """Tiles that fit the memory."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -37,20 +35,6 @@ def test_a_forced_side_is_never_changed(monkeypatch):
 
 def test_free_memory_is_some_of_this_machines():
     assert 1 << 20 < memory.free_bytes(CPU) < 1 << 50
-
-
-def test_a_system_that_does_not_tell_sets_no_limit(monkeypatch):
-    monkeypatch.setattr(Path, "exists", lambda _: False)
-    monkeypatch.delattr(memory.os, "sysconf")
-    assert memory.free_bytes(CPU) > 1 << 60
-
-
-def test_a_containers_limit_counts(tmp_path):
-    (tmp_path / "memory.current").write_text("400\n")
-    (tmp_path / "memory.max").write_text("1000\n")
-    assert memory._group_bytes(tmp_path) == 600
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory._group_bytes(tmp_path) > 1 << 60
 
 
 def test_memory_that_ran_out_in_a_recording_is_told_from_the_error_it_ends_with():

@@ -13,7 +13,7 @@ import torch
 
 from tests.data.footage import panning, write_clip
 from vfimamba_cli.checkpoint.store import read_checkpoint
-from vfimamba_cli.errors import OptionError
+from vfimamba_cli.errors import DeviceError, OptionError
 from vfimamba_cli.train.distributed import Processes, joined_processes
 from vfimamba_cli.train.logbook import read_entries
 from vfimamba_cli.train.numbers import Numbers, TrainingError, check_losses
@@ -124,6 +124,16 @@ def test_one_gpu_by_name_is_not_shared_by_processes(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     shared = joined_processes("cuda:1")
     with pytest.raises(OptionError, match="2 processes cannot share --device cuda:1"), shared:
+        pass
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    for name, value in (("WORLD_SIZE", "4"), ("LOCAL_RANK", "2")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    shared = joined_processes("auto")
+    with pytest.raises(DeviceError, match="'cuda:2' was asked for, this machine has 2"), shared:
         pass
 
 

@@ -9,7 +9,7 @@ from tests.data.footage import panning, write_clip
 from tests.train.small_run import seeded
 from vfimamba_cli.bench.curves import draw_curves
 from vfimamba_cli.train import session
-from vfimamba_cli.train.logbook import read_entries
+from vfimamba_cli.train.logbook import read_entries, read_validations
 from vfimamba_cli.train.recipes import STRATEGIES, make_recipe
 
 STEPS = 30
@@ -62,6 +62,6 @@ def test_each_strategy_enters_its_phases_when_planned(runs):
 
 
 def test_their_curves_are_drawn_in_one_plot(runs):
-    plot = draw_curves(runs)
+    plot = draw_curves([(run.name, read_validations(run / "metrics.jsonl")) for run in runs])
     assert all(f">{stage}</text>" in plot for stage in STRATEGIES)
     assert plot.count("<circle") == 2 * 4 * 3

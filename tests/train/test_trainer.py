@@ -16,6 +16,7 @@ from vfimamba_cli.checkpoint.store import read_checkpoint
 from vfimamba_cli.data.batches import TripletBatches
 from vfimamba_cli.data.clips import make_clip
 from vfimamba_cli.data.sampling import TripletRules
+from vfimamba_cli.differences import differences
 from vfimamba_cli.errors import CheckpointError, InputError, OptionError, OutputError
 from vfimamba_cli.metrics import ssim_matlab
 from vfimamba_cli.model.interface import Prediction
@@ -29,7 +30,7 @@ from vfimamba_cli.train.numbers import Numbers, TrainingError
 from vfimamba_cli.train.optimizer import make_optimizer
 from vfimamba_cli.train.precision import choose_precision
 from vfimamba_cli.train.recipe import Phase, Recipe, Source
-from vfimamba_cli.train.run_folder import COPIES, RunFolder, RunState, differences
+from vfimamba_cli.train.run_folder import COPIES, RunFolder, RunState
 from vfimamba_cli.train.sources import Material
 from vfimamba_cli.train.trainer import Trainer
 from vfimamba_cli.train.validation import Findings, load_validation, prepare, validate
@@ -361,6 +362,30 @@ def test_a_gradient_that_is_not_finite_is_never_saved(tmp_path):
     assert not (tmp_path / "state.pt").exists()
 
 
+def test_what_a_bad_gradient_made_is_neither_validated_nor_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "is_validation_due", lambda self, clock: True)
+    monkeypatch.setattr("vfimamba_cli.train.trainer.SAVE_SECONDS", 0.0)
+    trainer = trainer_in(tmp_path)
+    validated = []
+    monkeypatch.setattr(trainer, "validate", lambda: validated.append(trainer.step))
+    saved = []
+    monkeypatch.setattr(trainer, "save", lambda: saved.append(trainer.step))
+    bad = trainer.network.conv.weight.register_hook
+    bad(lambda gradient: gradient * (math.nan if trainer.step == 2 else 1))
+    with pytest.raises(TrainingError, match="gradient's norm was nan at step 2"):
+        trainer.run(lambda: False)
+    assert validated == saved == [1, 2]
+
+
+def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
+    network = nn.Linear(2, 2)
+    network.spec = TINY_SPEC
+    folder = RunFolder(tmp_path)
+    for score in (30.0, math.nan, 30.0):
+        folder.save_best(network, {}, score)
+        assert read_checkpoint(folder.best).facts["score"] == 30
+
+
 def test_a_folder_without_a_run_cannot_be_resumed(tmp_path):
     with pytest.raises(OptionError, match="No run to resume"):
         RunFolder(tmp_path / "nowhere").prepare(resume=True)
@@ -375,9 +400,11 @@ def test_a_run_is_not_overwritten_by_another(tmp_path):
 
 
 def test_a_run_killed_before_its_first_save_can_be_started_anew(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text("of the killed run\n")
+    for name in ("metrics.jsonl", "best.safetensors"):
+        (tmp_path / name).write_text("of the killed run\n")
     RunFolder(tmp_path).prepare(resume=False)
-    assert not (tmp_path / "metrics.jsonl").exists()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"metrics.unsaved.jsonl", "best.unsaved.safetensors"}
     assert (tmp_path / "metrics.unsaved.jsonl").read_text() == "of the killed run\n"
 
 

@@ -19,8 +19,13 @@ def curves(
     with user_errors():
         from vfimamba_cli.bench.curves import draw_curves
         from vfimamba_cli.checkpoint.store import write_atomically
+        from vfimamba_cli.train.logbook import read_validations
+        from vfimamba_cli.train.run_folder import RunFolder
 
-        write_atomically(output, draw_curves(runs).encode())
+        names = [run.resolve().name for run in runs]
+        labels = names if len(set(names)) == len(names) else map(str, runs)
+        logs = [read_validations(RunFolder(run).metrics) for run in runs]
+        write_atomically(output, draw_curves(list(zip(labels, logs, strict=True))).encode())
 
 
 @app.command()

@@ -5,7 +5,6 @@ T frames, H x W pixels, h x w thumbnail pixels.
 
 import math
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from vfimamba_cli.data.shots import Pixels, split_shots
 from vfimamba_cli.errors import InputError
+from vfimamba_cli.host import host_bytes
 from vfimamba_cli.video.clip import read_clip
 from vfimamba_cli.video.estimate import decoded_bytes
 
@@ -180,13 +180,6 @@ def check_memory(folder: Path, kind: str, needed: int) -> None:
             f"{available / 1e9:.1f} GB of memory: {folder}",
             hint="Use fewer, shorter or smaller ones",
         )
-
-
-def host_bytes() -> int:
-    """All memory of the host; no limit where the system does not tell."""
-    if hasattr(os, "sysconf"):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return sys.maxsize
 
 
 def try_read(path: Path) -> list[Pixels] | str:

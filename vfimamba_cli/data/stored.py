@@ -5,8 +5,9 @@ T frames, H x W pixels.
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -16,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vfimamba_cli.data.clips import RESIDENT_SHARE, VIDEO_SUFFIXES, Clip, host_bytes, make_clip
+from vfimamba_cli.data.clips import RESIDENT_SHARE, VIDEO_SUFFIXES, Clip, make_clip
 from vfimamba_cli.data.sampling import Shot
 from vfimamba_cli.data.vimeo90k import read_triplets
 from vfimamba_cli.errors import InputError
+from vfimamba_cli.host import host_bytes
 from vfimamba_cli.video.clip import read_frames
 from vfimamba_cli.video.estimate import extent
 from vfimamba_cli.video.still import read_still
@@ -134,19 +136,22 @@ def measure(folder: Path, path: Path, files: tuple[Path, ...]) -> StoredClip:
 
 
 def hold(
-    clips: Sequence[StoredClip], device: torch.device
+    clips: Sequence[StoredClip], device: torch.device, processes: int
 ) -> tuple[tuple[Shot, ...], tuple[str, ...]]:
     """The clips in the memory of `device` if they fit well, else as they are.
+
+    Args:
+        processes: that do so, each on a GPU of its own, or all in the host's memory.
 
     Returns:
         The clips; and why some were left out, if they were read.
     """
     nbytes = sum(clip.nbytes for clip in clips)
-    if nbytes > RESIDENT_SHARE * free_bytes(device):
+    if nbytes > RESIDENT_SHARE * free_bytes(device, processes):
         return tuple(clips), ()
     held: list[Shot] = []
     skipped = []
-    for clip, pixels in zip(clips, in_threads(try_pixels, clips), strict=True):
+    for clip, pixels in zip(clips, in_turn(try_pixels, clips), strict=True):
         if isinstance(pixels, str):
             skipped.append(pixels)
         else:
@@ -167,14 +172,27 @@ def unmeasured(clip: Clip) -> Clip:
     return replace(clip, speed=0.0)
 
 
-def free_bytes(device: torch.device) -> int:
-    """What the frames of a set may come to lie in."""
+def free_bytes(device: torch.device, processes: int) -> int:
+    """What the frames of a set may come to lie in, in each of `processes`."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return host_bytes()
+    return host_bytes() // processes
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """`work` on each item, on all cores; FFmpeg does not hold the interpreter while it decodes."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(work, items))
+
+
+def in_turn(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """As `in_threads`, one result after the other, so that the memory need not hold all."""
+    count = os.cpu_count() or 1
+    with ThreadPoolExecutor(count) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > 2 * count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

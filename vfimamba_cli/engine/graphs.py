@@ -43,6 +43,10 @@ class Graphs:
             return None
         return kept if replace(kept.options, tile=options.tile) == options else None
 
+    def forget(self) -> None:
+        """Free what is recorded."""
+        self._key, self._recording = None, None
+
     def predict_once(
         self, frames: Tensor, times: Sequence[float], options: PathOptions
     ) -> Iterator[Tensor]:
@@ -61,7 +65,7 @@ class Graphs:
         """
         key = (tuple(frames.shape), options)
         if self._key != key:
-            self._key, self._recording = None, None  # frees the old one's memory
+            self.forget()
             recording = Recording(self.model, frames, options)
             if (error := recording.check()) <= TOLERANCE:
                 self._recording = recording

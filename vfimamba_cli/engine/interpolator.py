@@ -157,6 +157,8 @@ class Interpolator:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
+                if self.graphs is not None:
+                    self.graphs.forget()  # else its tiles would be taken again
                 self.tiles.shrink(tile, demand, error)
 
     def tile_for(

@@ -1,14 +1,12 @@
 """How large the tiles may be: from the memory that is free, smaller when that was too little."""
 
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from vfimamba_cli.errors import DeviceError
+from vfimamba_cli.host import free_host_bytes
 
 SIDES = (2048, 1024, 512, 256)
 """Sides of tiles that are tried where the frame at once does not fit, in pixels."""
@@ -88,27 +86,9 @@ class TileChooser:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that could be allocated on `device`.
-
-    On the CPU that is what Linux calls available, within the process's control group; elsewhere
-    half of all memory, or no limit where the system does not tell.
-    """
+    """Memory that could be allocated on `device`."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(free + cached)
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
-        return min(1024 * int(fields["MemAvailable"].split()[0]), _group_bytes())
-    if hasattr(os, "sysconf"):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return sys.maxsize
-
-
-def _group_bytes(folder: Path = Path("/sys/fs/cgroup")) -> int:
-    """What is left to the control group of a container, without limit where there is none."""
-    limit, used = folder / "memory.max", folder / "memory.current"
-    if not (limit.exists() and used.exists()) or limit.read_text().strip() == "max":
-        return sys.maxsize
-    return int(limit.read_text()) - int(used.read_text())
+    return free_host_bytes()

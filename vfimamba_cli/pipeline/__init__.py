@@ -1,6 +1,7 @@
 """A video file in, a smoother one out: reader, timeline, engine, writer."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 
@@ -134,8 +135,11 @@ def pump(
     it hardly computes, and the device works on several pairs ahead of what is given to `write`.
     """
     watch = Watch()
-    with write_behind(write, depth=AHEAD) as put:
-        looked_at = prefetch(look(prefetch(source, depth=AHEAD)), depth=AHEAD)
+    with (
+        write_behind(write, depth=AHEAD) as put,
+        closing(prefetch(source, depth=AHEAD)) as decoded,
+        closing(prefetch(look(decoded), depth=AHEAD)) as looked_at,
+    ):
         for frame in maker.frames(watch.timed(looked_at, "decode")):
             with watch.waiting("encode"):
                 put(frame)

@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vfimamba_cli.errors import OptionError
+from vfimamba_cli.ops.device import choose_device
 
 Value = TypeVar("Value")
 
@@ -127,6 +128,7 @@ def joined_processes(device: str) -> Iterator[Processes]:
 
     Raises:
         OptionError: a single GPU was named for several processes.
+        DeviceError: there are fewer GPUs than processes on this machine.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -140,7 +142,7 @@ def joined_processes(device: str) -> Iterator[Processes]:
     local = int(os.environ["LOCAL_RANK"])
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if on_gpu:
-        torch.cuda.set_device(local)
+        torch.cuda.set_device(choose_device(f"cuda:{local}"))
     dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield Processes(rank=dist.get_rank(), count=count, local_rank=local)

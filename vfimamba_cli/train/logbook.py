@@ -83,6 +83,20 @@ def read_entries(path: Path) -> list[Entry]:
     return entries
 
 
+def read_validations(path: Path) -> list[Entry]:
+    """The entries that validation made, in order.
+
+    Raises:
+        InputError: as `read_entries`, or there is none.
+    """
+    found = [entry for entry in read_entries(path) if entry["kind"] == "validation"]
+    if not found:
+        raise InputError(
+            f"The run was never validated: {path}", hint="Train with --val, and perhaps --val-every"
+        )
+    return found
+
+
 @dataclass
 class Every:
     """A clock that is due every `seconds`, for the first time that long after it was made."""

@@ -16,6 +16,9 @@ from vfimamba_cli.train.sources import Announce
 
 Result = TypeVar("Result")
 
+OTHER_BATCH = "give --batch {}, or a smaller --crop"
+"""What helps where a smaller batch fits; its size goes into the braces."""
+
 TIMED = 3
 """Passes that are timed on a GPU, after some that are not."""
 
@@ -83,9 +86,13 @@ def with_fitting_batch(
     samples: int,
     crop: int,
     processes: Processes,
+    other_batch: str = OTHER_BATCH,
 ) -> Result:
     """Do `work` on `samples` a step in each process; where the memory is too small, say how many
     would fit.
+
+    Args:
+        other_batch: see `OTHER_BATCH`.
 
     Raises:
         DeviceError: the memory is too small.
@@ -95,22 +102,31 @@ def with_fitting_batch(
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
+        said = str(error)
     # out of the handler, so that what the failed work held is free by now
     device = objective.parameters[0].device
     fitting = largest_fitting(objective, samples, crop)
+    fewer = other_batch.replace("{}", str(fitting * processes.count))
+    what = f"{samples} samples of {crop} x {crop} in a process"
+    if fitting == samples:
+        raise DeviceError(
+            f"{device} ran out of memory, though {what} fit there by themselves: {said}",
+            hint="A smaller --batch or --crop leaves more room, and so do smaller videos for --val "
+            "and other programs that end",
+        )
     raise DeviceError(
-        f"Too little memory on {device} for {samples} samples of {crop} x {crop} in a process",
-        hint=f"{fitting} fit there: give --batch {fitting * processes.count}, or a smaller --crop"
+        f"Too little memory on {device} for {what}",
+        hint=f"{fitting} fit there: {fewer}"
         if fitting
         else "Not even one fits there: give a smaller --crop, or another --device",
     )
 
 
 def largest_fitting(objective: Objective, samples: int, crop: int) -> int:
-    """Samples that both passes have room for, by halving; 0 if not even one."""
+    """Samples that both passes have room for, up to `samples`, by halving; 0 if not even one."""
     objective.graphs, device = None, objective.parameters[0].device
     objective.network.zero_grad(set_to_none=True)
-    while samples := samples // 2:
+    while samples:
         if device.type == "cuda":
             torch.cuda.empty_cache()
         try:
@@ -120,4 +136,5 @@ def largest_fitting(objective: Objective, samples: int, crop: int) -> int:
                 raise
         else:
             return samples
+        samples //= 2
     return 0

@@ -61,8 +61,9 @@ class Cost:
         crop: of the samples, in pixels.
         samples: that were measured at once.
         how: the passes ran, see `Objective`.
-        seconds: per sample, forward, backward and optimizer.
-        nbytes: most memory in tensors for them; None on a CPU, which does not tell.
+        seconds: per sample, of both passes; the optimizer's part of a step is small.
+        nbytes: most memory in tensors for them, without what the optimizer and the average keep;
+            None on a CPU, which does not tell.
     """
 
     crop: int

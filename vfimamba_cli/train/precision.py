@@ -55,7 +55,7 @@ class Readback:
             self.host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             self.host.copy_(values, non_blocking=True)
             self.event = torch.cuda.Event()
-            self.event.record()
+            self.event.record(torch.cuda.current_stream(values.device))
 
     def wait(self) -> list[float]:
         """The numbers."""

@@ -4,7 +4,7 @@ import io
 import json
 import pickle
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vfimamba_cli.checkpoint.store import read_checkpoint, save_checkpoint, write_atomically
+from vfimamba_cli.differences import differences
 from vfimamba_cli.errors import CheckpointError, OptionError, OutputError
 from vfimamba_cli.model.registry import ModelSpec
 from vfimamba_cli.model.vfimamba import VFIMamba
@@ -24,8 +25,6 @@ from vfimamba_cli.video.still import encode_png
 KEPT = 3
 """Averages of earlier steps that stay."""
 
-NAMED = 5
-"""Differences of two runs; the rest is counted."""
 
 COPIES = 11 + KEPT
 """Of the weights, in fp32, that a run's folder holds at most: weights, average, best and kept
@@ -124,8 +123,10 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             for part in self.path.glob("*.part"):
                 part.unlink(missing_ok=True)
-            if not resume and self.metrics.exists():
-                self.metrics.replace(self.path / "metrics.unsaved.jsonl")
+            if not resume:
+                for path in (self.metrics, self.best):  # of a run that ended before its first save
+                    if path.exists():
+                        path.replace(path.with_name(f"{path.stem}.unsaved{path.suffix}"))
         except OSError as error:
             raise OutputError(
                 f"Cannot write to the folder: {error.strerror}: {self.path}",
@@ -166,7 +167,7 @@ class RunFolder:
 
     def save_best(self, network: VFIMamba, facts: dict[str, Any], score: float) -> None:
         """Keep the averaged weights of `network` if no earlier ones of the run scored higher."""
-        if self.best.exists() and read_checkpoint(self.best).facts["score"] >= score:
+        if self.best.exists() and not score > read_checkpoint(self.best).facts["score"]:
             return
         save_checkpoint(self.best, network.spec, network.state_dict(), **facts, score=score)
 
@@ -218,25 +219,3 @@ class RunFolder:
     def another_run(self) -> str:
         """The way out where this run cannot be resumed."""
         return f"To start another run from its weights: --init {self.last} and another --out"
-
-
-def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """The first entries that are not the same in both, with both values; empty where all are."""
-    old, new = dict(flatten(before)), dict(flatten(now))
-    found = [
-        f"{name} was {old.get(name)}, now {new.get(name)}"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]
-    more = [f"{len(found) - NAMED} more"] if len(found) > NAMED else []
-    return "; ".join(found[:NAMED] + more)
-
-
-def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Each single value of nested dictionaries and lists, by its path."""
-    if not isinstance(value, dict | list):
-        yield name, value
-        return
-    entries = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, inner in entries:
-        yield from flatten(inner, f"{name}.{key}" if name else str(key))

@@ -19,7 +19,7 @@ from vfimamba_cli.ops.device import choose_device
 from vfimamba_cli.ops.scan import Backend, choose_backend
 from vfimamba_cli.train.distributed import Processes, joined_processes
 from vfimamba_cli.train.logbook import Logbook
-from vfimamba_cli.train.memory import measure_cost, with_fitting_batch
+from vfimamba_cli.train.memory import OTHER_BATCH, measure_cost, with_fitting_batch
 from vfimamba_cli.train.objective import Objective
 from vfimamba_cli.train.plan import describe_costs, describe_device, describe_recipe
 from vfimamba_cli.train.precision import choose_precision
@@ -94,6 +94,9 @@ def train(session: Session, recipe: Recipe, *, announce: Announce, stopping: Sto
             folder.check_space(parameters)
         for line in describe(trainer, session):
             trainer.logbook.say(line)
+        way_out = OTHER_BATCH
+        if session.resume:
+            way_out = f"{{}} in all, but a run keeps its batch. {folder.another_run}"
         with closing(trainer.batches), stopping() as stopped:
             return with_fitting_batch(
                 lambda: trainer.run(stopped),
@@ -101,6 +104,7 @@ def train(session: Session, recipe: Recipe, *, announce: Announce, stopping: Sto
                 share,
                 max(phase.crop for phase in recipe.phases),
                 processes,
+                way_out,
             )
 
 
@@ -179,12 +183,14 @@ def own_device(session: Session, processes: Processes) -> torch.device:
 
 
 def set_up(device: torch.device) -> torch.device:
-    """Let CUDA choose its fastest kernels and TF32 for training; `device` with its index."""
+    """Make a GPU the current one, with its fastest kernels and TF32; `device` with its index."""
+    device = torch.empty(0, device=device).device  # as tensors will say it
     if device.type == "cuda":
+        torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = True
         torch.set_float32_matmul_precision("high")
-    return torch.empty(0, device=device).device  # as tensors will say it
+    return device
 
 
 def find_spec(recipe: Recipe) -> ModelSpec:

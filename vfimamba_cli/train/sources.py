@@ -15,7 +15,6 @@ from vfimamba_cli.data.clips import (
     Clip,
     Footage,
     find_files,
-    host_bytes,
     load_clips,
     load_photos,
 )
@@ -24,6 +23,7 @@ from vfimamba_cli.data.sampling import Shot, TripletRules, TripletSampler
 from vfimamba_cli.data.stored import StoredClip, find_vimeo90k, find_x_train, hold, in_threads
 from vfimamba_cli.data.synthetic import SyntheticRules, SyntheticScenes
 from vfimamba_cli.errors import InputError, OptionError
+from vfimamba_cli.host import host_bytes
 from vfimamba_cli.train.recipe import Dataset, Recipe, Source
 from vfimamba_cli.video.estimate import decoded_bytes
 
@@ -108,7 +108,8 @@ def open_material(
     """
     published = find_published(recipe, data)  # both, before the first is read
     shots: dict[Dataset, Sequence[Shot]] = {
-        name: announce_set(name, clips, device, announce) for name, clips in published.items()
+        name: announce_set(name, clips, device, processes, announce)
+        for name, clips in published.items()
     }
     if "clips" in recipe.datasets:
         folder = check_folder(recipe, data)
@@ -171,14 +172,18 @@ def check_folder(recipe: Recipe, data: Path) -> Path:
 
 
 def announce_set(
-    name: str, clips: Sequence[StoredClip], device: torch.device, announce: Announce
+    name: str,
+    clips: Sequence[StoredClip],
+    device: torch.device,
+    processes: int,
+    announce: Announce,
 ) -> tuple[Shot, ...]:
     """Keep a published set in memory if it fits, and say so or not.
 
     Raises:
         InputError: none of it can be read.
     """
-    held, skipped = hold(clips, device)
+    held, skipped = hold(clips, device, processes)
     for problem in skipped[:NAMED]:
         announce(f"skipped: {problem}")
     if not held:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from math import isfinite
 
 import numpy as np
 import torch
@@ -121,11 +122,14 @@ class Trainer:
             if log.due() or self.step == 1:
                 self.log(window)
                 window = Window()
-            with window.pause():
-                if save.due():
-                    self.save()
-                if self.is_validation_due(validation):
-                    self.validate()
+            saving, validating = save.due(), self.is_validation_due(validation)
+            # After a gradient that is not finite the next step says so, in all processes.
+            if (saving or validating) and self.is_last_gradient_finite():
+                with window.pause():
+                    if saving:
+                        self.save()
+                    if validating:
+                        self.validate()
         self.check_last_gradient()
         if self.processes.is_first:
             if window.steps:
@@ -210,14 +214,18 @@ class Trainer:
             own = rank == self.processes.rank
             return batch.origins if own else self.batches.origins(self.step, self.phase, rank)
 
-        check_losses(rows, self.step, origins)
         if not self.precision.needs_scaling:  # else the scaler skips such a step itself
-            check_norm(rows[0].norm, self.step - 1)
+            check_norm(rows[0].norm, self.step - 1)  # first: it spoils the loss that follows it
+        check_losses(rows, self.step, origins)
 
     def check_last_gradient(self) -> None:
         """As `check_finite`, without waiting for a step that may not come."""
         if not self.precision.needs_scaling:
             check_norm(float(self.norm), self.step - 1)
+
+    def is_last_gradient_finite(self) -> bool:
+        """Or skipped by the scaler where it was not."""
+        return self.precision.needs_scaling or isfinite(float(self.norm))
 
     def log(self, window: Window) -> None:
         """Write down the means since the last time."""
@@ -264,6 +272,5 @@ class Trainer:
         )
 
     def save(self) -> None:
-        """Write weights, average and state, unless the last gradient was not finite."""
-        self.check_last_gradient()
+        """Write weights, average and state; the last gradient must have been finite."""
         self.folder.save(self.network.spec, self.state())
