@@ -1,7 +1,9 @@
 """How busy the GPU was, as `vfimamba bench --dataset` says it."""
 
+import sys
 import time
 from itertools import cycle
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,9 +14,18 @@ from vfimamba_cli.bench.busy import watch
 GPUS = [torch.device("cuda", 0), torch.device("cuda", 1)]
 
 
-def test_of_several_gpus_it_is_the_mean(monkeypatch):
+class NVMLError(Exception):
+    """As the library's."""
+
+
+@pytest.fixture
+def library(monkeypatch):
+    """As if it were installed, and read at once."""
     monkeypatch.setattr(busy, "PERIOD", 0.001)
-    monkeypatch.setattr(busy, "can_read", lambda gpu: True)
+    monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace(NVMLError=NVMLError))
+
+
+def test_of_several_gpus_it_is_the_mean(library, monkeypatch):
     shares = cycle([100, 50])
     monkeypatch.setattr(torch.cuda, "utilization", lambda gpu: next(shares))
     with watch(GPUS) as found:
@@ -25,17 +36,28 @@ def test_of_several_gpus_it_is_the_mean(monkeypatch):
     assert found.line().startswith("measured in 0.2 s, GPU busy 75 % of it")
 
 
-def test_where_nobody_tells_the_line_claims_nothing(monkeypatch):
-    monkeypatch.setattr(busy, "can_read", lambda gpu: False)
+def test_without_the_library_the_line_claims_nothing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
     with watch(GPUS) as found:
         pass
     assert found.percent is None
     assert found.line() == "measured in 0.0 s"
 
 
-def test_it_is_known_when_measuring_fails(monkeypatch):
-    monkeypatch.setattr(busy, "PERIOD", 0.001)
-    monkeypatch.setattr(busy, "can_read", lambda gpu: True)
+@pytest.mark.parametrize("error", [NVMLError("Not Supported"), RuntimeError("not visible")])
+def test_where_one_gpu_does_not_tell_the_line_claims_nothing(library, monkeypatch, error):
+    def utilization(gpu):
+        if gpu.index == 1:
+            raise error
+        return 100
+
+    monkeypatch.setattr(torch.cuda, "utilization", utilization)
+    with watch(GPUS) as found:
+        time.sleep(0.05)
+    assert found.percent is None
+
+
+def test_it_is_known_when_measuring_fails(library, monkeypatch):
     monkeypatch.setattr(torch.cuda, "utilization", lambda gpu: 1)
     with pytest.raises(ZeroDivisionError), watch(GPUS) as found:
         time.sleep(0.05)

@@ -1,5 +1,6 @@
 """`vfimamba bench --dataset`: the command, on small made-up clips."""
 
+import errno
 import json
 import math
 import os
@@ -17,10 +18,12 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.bench import layouts
+from vfimamba_cli.bench.ledger import Ledger
 from vfimamba_cli.bench.method import Average
 from vfimamba_cli.bench.protocol import DATASETS, PROTOCOLS, Pair
 from vfimamba_cli.cli.app import app
 from vfimamba_cli.data.davis7 import FILE
+from vfimamba_cli.errors import OutputError
 from vfimamba_cli.video.still import encode_png
 
 DATA = Path(__file__).resolve().parents[2] / "../shared/data/val"
@@ -315,8 +318,25 @@ def test_scores_of_a_run_with_other_options_are_not_mixed_in(triplets, tmp_path,
     before = ledger.read_text()
     done = run("ucf101", *options, "--method", f"{functions}:linear")
     assert done.exit_code == 2
-    assert "Another run's scores are kept here: methods was" in done.stderr
+    assert "Another run's scores are kept here: methods." in done.stderr
     assert ledger.read_text() == before
+
+
+def test_a_ledger_that_cannot_be_mended_is_left_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "clips.jsonl"
+    Ledger(path, {"seed": 0})
+    with path.open("a") as file:
+        file.write('{"protocol": "uc')
+    before = path.read_bytes()
+
+    def fsync(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fsync)
+    with pytest.raises(OutputError, match="No space left"):
+        Ledger(path, {"seed": 0})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_line_that_was_cut_off_is_measured_again(triplets, tmp_path):
@@ -483,8 +503,8 @@ def test_ctrl_c_keeps_the_clips_that_are_done(triplets, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--size", "64x64"), "--size, --flow-scale, --tile and --runs do not go with --dataset"),
-        (("--flow-scale", "0.5"), "do not go with --dataset"),
+        (("--size", "64x64"), "--dataset does not take --size"),
+        (("--flow-scale", "0.5"), "--dataset does not take --flow-scale"),
         (("--dtype", "fp16", "--dtype", "fp32"), "--dataset takes one --dtype"),
     ],
 )

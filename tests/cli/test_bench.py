@@ -6,12 +6,14 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import vfimamba_cli.bench.cost as cost
 import vfimamba_cli.bench.scan as scan
 from tests.clips import make_clip
 from vfimamba_cli.cli.app import app
+from vfimamba_cli.cli.bench.command import TAKES
 
 ROW = cost.CostRow(
     model="tiny",
@@ -119,11 +121,12 @@ def test_without_sizes_cost_takes_the_papers(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            ("--speed", "--plot", "x.svg"),
-            "--plot draws what --cost, --receptive-field or --radar finds",
-        ),
-        (("--scan", "--json", "x.json"), "--scan writes no --json"),
+        (("--speed", "--plot", "x.svg"), "--speed does not take --plot"),
+        (("--scan", "--json", "x.json"), "--scan does not take --json"),
+        (("--end-to-end", "--dtype", "fp32"), "--end-to-end does not take --dtype"),
+        (("--radar", "x.json", "--json", "y.json"), "--radar does not take --json"),
+        (("--cost", "--tile", "64", "--device", "cpu"), "--cost does not take --device, --tile"),
+        (("--speed", "--verify"), "--speed does not take --verify"),
         (("--end-to-end", "--size", "33x32"), "H.264 has even sizes only, not 33x32"),
         (("--speed", "--flow-scale", "2"), "Not a flow scale: '2'"),
         (("--speed", "--dtype", "int8"), "int8"),
@@ -153,6 +156,12 @@ def test_exactly_one_measurement_is_asked_for(what):
         "exactly one of --dataset, --speed, --end-to-end, --scan, --cost, --receptive-field and"
         in done.stderr
     )
+
+
+def test_every_option_goes_with_something():
+    options = {name for p in get_command(app).commands["bench"].params for name in p.opts}
+    taken = {name for names in TAKES.values() for name in names}
+    assert options - {"--help"} == taken | TAKES.keys()
 
 
 @pytest.mark.parametrize("size", ["640", "640x", "0x32", "axb", "-1x32"])

@@ -1,7 +1,7 @@
 """How busy GPUs were meanwhile."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import mean
 from threading import Event, Thread
@@ -47,31 +47,27 @@ def watch(gpus: Sequence[torch.device]) -> Iterator[Busy]:
         gpus: to read; none on a CPU.
     """
     busy, ended = Busy(), Event()
-
-    def read() -> None:
-        while not ended.wait(PERIOD):
-            busy.readings += (torch.cuda.utilization(gpu) for gpu in gpus)
-
-    reader = Thread(target=read, daemon=True, name="GPU's readings")
+    reader = Thread(target=read, args=(gpus, busy, ended), daemon=True, name="GPU's readings")
     begun = perf_counter()
-    if gpus and can_read(gpus[0]):
+    if gpus:
         reader.start()
     try:
         yield busy
     finally:
         ended.set()
         busy.seconds = perf_counter() - begun
-        if reader.is_alive():
+        if gpus:
             reader.join()
 
 
-def can_read(gpu: torch.device) -> bool:
-    """Whether it tells: not without the library, nor, say, where it is a part of one (MIG)."""
+def read(gpus: Sequence[torch.device], busy: Busy, ended: Event) -> None:
+    """Add readings of all of `gpus` until `ended`; none at all where one of them does not tell."""
     try:
         from pynvml import NVMLError
     except ImportError:
-        return False
-    with suppress(NVMLError):
-        torch.cuda.utilization(gpu)
-        return True
-    return False
+        return
+    try:
+        while not ended.wait(PERIOD):
+            busy.readings += [torch.cuda.utilization(gpu) for gpu in gpus]
+    except (NVMLError, RuntimeError):  # say, of a part of a GPU (MIG)
+        busy.readings.clear()

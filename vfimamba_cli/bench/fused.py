@@ -182,7 +182,7 @@ def checked_error(
 
 
 def milliseconds(work: Callable[[], object], runs: int) -> float:
-    """Median time of `work` on the GPU."""
+    """Median time of `work` on the current GPU."""
     for _ in range(3):
         work()
     events = []

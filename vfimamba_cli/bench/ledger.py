@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vfimamba_cli.bench.score import Score
+from vfimamba_cli.checkpoint.store import write_atomically
+from vfimamba_cli.differences import differences
 from vfimamba_cli.errors import InputError, OptionError, OutputError
 
 
@@ -61,8 +63,9 @@ class Ledger:
             self._rewrite(path)
 
     def _rewrite(self, path: Path) -> None:
-        path.unlink()
-        self._append([self.settings, *(score.to_dict() for score in self.scores.values())])
+        """At once or not at all."""
+        lines = [self.settings, *(score.to_dict() for score in self.scores.values())]
+        write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
     def add(self, scores: Iterable[Score]) -> None:
         """Those of one more clip, all or none of them.
@@ -85,17 +88,3 @@ class Ledger:
                 f"Cannot write: {error.strerror}: {self.path}",
                 hint="What is in it is kept: the same command goes on from there",
             ) from error
-
-
-def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """The settings that are not the same, with both values, shortened."""
-    names = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
-    return "; ".join(
-        f"{name} was {_short(before.get(name))}, now {_short(now.get(name))}"
-        for name in sorted(names)
-    )
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

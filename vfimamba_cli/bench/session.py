@@ -20,6 +20,7 @@ from vfimamba_cli.bench.quality import (
     SEED,
     Group,
     ScoreClips,
+    find_folder,
     find_groups,
     protocols_of,
     run_protocols,
@@ -29,7 +30,7 @@ from vfimamba_cli.bench.results import Results
 from vfimamba_cli.bench.sharing import Place, crew, find_places
 from vfimamba_cli.bench.speed import DTYPES
 from vfimamba_cli.errors import InputError
-from vfimamba_cli.ops.device import choose_device
+from vfimamba_cli.ops.device import choose_device, numbered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,9 @@ def measure(session: Session, *, ledger: Path | None, announce: Callable[[str], 
         found = run_protocols(session.groups, score_them, names, scores)
     announce(busy.line())
     if not found:
-        raise InputError(f"No clips: {request.data}", hint=session.groups[0].measured.expected)
+        measured = session.groups[0].measured
+        folder = find_folder(measured, request.data)
+        raise InputError(f"No clips: {folder}", hint=measured.expected)
     return Results(
         dataset=request.dataset,
         protocols=protocols_of(request.dataset),
@@ -180,7 +183,7 @@ def open_session(request: Request) -> Session:
         VfimambaError: a dataset, clip, method or model that does not exist.
     """
     protocols = protocols_of(request.dataset)
-    device = choose_device(request.device)
+    device = numbered(choose_device(request.device))
     methods = find_methods(request, device)
     groups = find_groups(protocols, data=request.data, limit=request.limit)
     totals = [group.total for group in groups]

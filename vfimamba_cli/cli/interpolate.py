@@ -89,7 +89,9 @@ def interpolate(
         typer.Option(help="Name from `vfimamba weights list`, a .safetensors file, or a Hub ID"),
     ] = "vfimamba-s",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
-    scan: Annotated[str, typer.Option(help="auto, mamba_cuda, cpu, chunked or reference")] = "auto",
+    scan: Annotated[
+        str, typer.Option(help="auto, lanes, triton, mamba_cuda, cpu, chunked or reference")
+    ] = "auto",
     flow_scale: Annotated[
         str, typer.Option(help="Size at which motion is found: auto, 1, 0.5 or 0.25")
     ] = "auto",

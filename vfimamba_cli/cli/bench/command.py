@@ -14,6 +14,26 @@ from vfimamba_cli.cli.errors import user_errors
 from vfimamba_cli.cli.interpolate import FLOW_SCALES
 from vfimamba_cli.errors import OptionError
 
+TAKES = {
+    "--dataset": (
+        *("--data", "--model", "--method", "--dtype", "--device", "--limit", "--lpips", "--verify"),
+        *("--json", "--report"),
+    ),
+    "--speed": (
+        *("--model", "--size", "--dtype", "--flow-scale", "--tile", "--device", "--runs"),
+        "--json",
+    ),
+    "--end-to-end": (
+        *("--data", "--model", "--size", "--flow-scale", "--tile", "--device", "--limit"),
+        "--json",
+    ),
+    "--scan": ("--device", "--runs"),
+    "--cost": ("--model", "--size", "--flow-scale", "--json", "--plot"),
+    "--receptive-field": ("--model", "--device", "--json", "--plot"),
+    "--radar": ("--plot",),
+}
+"""What is measured, and the options that it takes."""
+
 
 class Dtype(StrEnum):
     """Number formats to time."""
@@ -25,6 +45,7 @@ class Dtype(StrEnum):
 
 
 def bench(
+    context: typer.Context,
     dataset: Annotated[
         str | None,
         typer.Option(help=f"Measure quality on one of {', '.join(DATASETS)}, or a protocol of it"),
@@ -98,24 +119,7 @@ def bench(
 ) -> None:
     """Measure models, by one of the first options."""
     with user_errors():
-        network = scan + cost + receptive_field
-        if (dataset is not None) + bool(radar) + speed + end_to_end + network != 1:
-            raise OptionError(
-                "Give exactly one of --dataset, --speed, --end-to-end, --scan, --cost, "
-                "--receptive-field and --radar",
-                hint="For example: vfimamba bench --speed --size 640x352",
-            )
-        if plot is not None and not (cost or receptive_field or radar):
-            raise OptionError(
-                "--plot draws what --cost, --receptive-field or --radar finds",
-                hint="Add one of them, or leave it out",
-            )
-        if (method or report or verify or lpips) and dataset is None:
-            raise OptionError(
-                "--method, --report, --lpips and --verify go with --dataset", hint="Add it"
-            )
-        if json is not None and scan:
-            raise OptionError("--scan writes no --json", hint="Leave one of them out")
+        check_options(given_options(context))
         if flow_scale not in FLOW_SCALES:
             raise OptionError(
                 f"Not a flow scale: {flow_scale!r}", hint=f"Choose one of {', '.join(FLOW_SCALES)}"
@@ -138,11 +142,6 @@ def bench(
         elif dataset is not None and verify:
             print_inventory(dataset, data)
         elif dataset is not None:
-            if size or tile or runs or flow_scale != "auto":
-                raise OptionError(
-                    "--size, --flow-scale, --tile and --runs do not go with --dataset",
-                    hint="Its protocols say how frames are made",
-                )
             print_quality(
                 dataset,
                 models if model or not method else [],
@@ -155,6 +154,28 @@ def bench(
                 report,
                 lpips=lpips,
             )
+
+
+def given_options(context: typer.Context) -> set[str]:
+    """The names of those that the command line has."""
+    sources = {p.opts[0]: context.get_parameter_source(str(p.name)) for p in context.command.params}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def check_options(given: set[str]) -> None:
+    """Raises OptionError unless one thing is to be measured, with options that it takes."""
+    asked = given & TAKES.keys()
+    if len(asked) != 1:
+        *others, last = TAKES
+        raise OptionError(
+            f"Give exactly one of {', '.join(others)} and {last}",
+            hint="For example: vfimamba bench --speed --size 640x352",
+        )
+    (what,) = asked
+    if unused := sorted(given - asked - set(TAKES[what])):
+        raise OptionError(
+            f"{what} does not take {', '.join(unused)}", hint=f"It takes {', '.join(TAKES[what])}"
+        )
 
 
 def parse_size(text: str) -> tuple[int, int]:

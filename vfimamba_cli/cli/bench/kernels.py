@@ -58,11 +58,15 @@ def print_receptive_fields(
 
 def print_scan(device: str, runs: int) -> None:
     """Milliseconds per scan of every backend that can run there, each row once it is known."""
+    import torch
+
     from vfimamba_cli.bench.scan import CHECKED_TOKENS, REFERENCE, ScanSize, time_backends
-    from vfimamba_cli.ops.device import choose_device
+    from vfimamba_cli.ops.device import choose_device, numbered
     from vfimamba_cli.ops.scan import BACKENDS
 
     where = choose_device(device)
+    if where.type == "cuda":
+        torch.cuda.set_device(numbered(where))  # on which kernels are started and timed
     able = [b.name for b in BACKENDS if b.obstacle(where, sequences=True) is None]
     names = [name for name in able if name != REFERENCE]
     size = ScanSize()
