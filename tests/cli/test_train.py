@@ -117,6 +117,15 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(folders):
         assert said in done.stdout
 
 
+def test_photographs_that_a_stage_does_not_move_are_named(folders):
+    small = ("--model", "tiny", "--batch", 2, "--crop", 32, "--steps", 3, "--device", "cpu")
+    photos = folders / "photos"
+    for more in (("--dry-run",), ()):
+        done = train(folders, *small, "--photos", photos, "--stage", "vimeo", *more)
+        assert done.exit_code == 0, done.output
+        assert f"photographs of {photos} are not used: this stage moves no layers" in done.output
+
+
 @pytest.mark.parametrize(
     ("stage", "present", "missing"),
     [

@@ -27,6 +27,8 @@ from vfimamba_cli.host import host_bytes
 from vfimamba_cli.train.recipe import Dataset, Recipe, Source
 from vfimamba_cli.video.estimate import decoded_bytes
 
+UNUSED_PHOTOS = "photographs of {} are not used: this stage moves no layers"
+
 EXPECTED = """The strategies take either of:
   DIR/vimeo90k/tri_trainlist.txt, sequences/...   http://toflow.csail.mit.edu (triplet set)
   DIR/x-train/002/occ008.320/0000.png ...         https://github.com/JihyongOh/XVFI (X4K1000FPS)
@@ -106,6 +108,8 @@ def open_material(
         InputError: something it needs is not there; says where to get it.
         OptionError: there is nothing to move as layers.
     """
+    if photos and "synthetic" not in recipe.datasets:
+        announce(UNUSED_PHOTOS.format(photos))
     published = find_published(recipe, data)  # both, before the first is read
     shots: dict[Dataset, Sequence[Shot]] = {
         name: announce_set(name, clips, device, processes, announce)
@@ -135,6 +139,8 @@ def survey(recipe: Recipe, *, data: Path, photos: Path | None, announce: Announc
     Raises:
         InputError: as `open_material`, where that can be known without decoding.
     """
+    if photos and "synthetic" not in recipe.datasets:
+        announce(UNUSED_PHOTOS.format(photos))
     for name, clips in find_published(recipe, data).items():
         nbytes = sum(clip.nbytes for clip in clips)
         announce(f"{name}: {len(clips)} clips, {nbytes / 1e9:.2f} GB decoded")
