@@ -158,6 +158,43 @@ def test_exactly_one_measurement_is_asked_for(what):
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--cost", "--json", "no/x.json"), "The folder does not exist: no"),
+        (
+            ("--cost", "--json", "clip.mp4"),
+            "Exists already, and is no JSON to be replaced: clip.mp4",
+        ),
+        (
+            ("--cost", "--json", "x.svg", "--plot", "x.svg"),
+            "Two things cannot go to one file: x.svg",
+        ),
+        (("--cost", "--plot", "x.png"), "What is written is SVG: x.png"),
+        (("--dataset", "sample", "--report", "x.txt"), "What is written is HTML: x.txt"),
+        (("--cost", "--json", "."), "is no JSON to be replaced: ."),
+    ],
+)
+def test_files_that_cannot_be_written_are_refused_before_any_work(
+    tmp_path, monkeypatch, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip.mp4").write_bytes(b"\0\0\0 ftypisom")
+    monkeypatch.setattr(cost, "count_models", lambda *_, **__: pytest.fail("counted"))
+    done = run(*options)
+    assert done.exit_code == 4, done.output
+    assert message in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_an_older_file_of_its_kind_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(cost, "count", lambda *_, **__: ROW)
+    json_file, plot = tmp_path / "x.json", tmp_path / "x.svg"
+    for _ in range(2):
+        done = run("--cost", "--model", "tiny", "--json", json_file, "--plot", plot)
+        assert done.exit_code == 0, done.output
+
+
 def test_every_option_goes_with_something():
     options = {name for p in get_command(app).commands["bench"].params for name in p.opts}
     taken = {name for names in TAKES.values() for name in names}

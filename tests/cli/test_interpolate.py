@@ -72,6 +72,9 @@ FAULTS = {
     "no such list": (["in.mp4", "-o", "out.mp4", "--cuts", "none.txt"], 3, "none.txt"),
     "no such mask": (["in.mp4", "-o", "out.mp4", "--mask", "none.png"], 3, "none.png"),
     "a run of one": (["in.mp4", "-o", "out.mp4", "--dedup", "1"], 2, "2 frames or more"),
+    "list over the input": (["in.mp4", "-o", "o.mp4", "--yes", "--write-cuts", "in.mp4"], 4, "in."),
+    "list over the output": (["in.mp4", "-o", "o.mp4", "--write-cuts", "./o.mp4"], 4, "o.mp4"),
+    "a folder": ([".", "-o", "out.mp4"], 3, "FOLDER/%04d.png"),
     "list in no folder": (["in.mp4", "-o", "out.mp4", "--write-cuts", "no/a.txt"], 4, "no"),
     "bad flow scale": (["in.mp4", "-o", "out.mp4", "--flow-scale", "0.3"], 2, "0.3"),
     "corrupt checkpoint": (["in.mp4", "-o", "out.mp4", "--model", "bad.safetensors"], 5, "bad."),
@@ -115,7 +118,9 @@ def sources(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_stopped_run_leaves_no_file(tmp_path, kind, code):
     make_clip(tmp_path / "in.mp4", frames=60, size=(256, 192))
     process = start(tmp_path / "in.mp4", "-o", tmp_path / "out.mp4", *TINY)

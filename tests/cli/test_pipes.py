@@ -69,7 +69,7 @@ def test_a_reader_that_goes_away_ends_the_run(tmp_path):
 def test_nothing_on_standard_input_is_no_video():
     done = piped("-", "-o", "-")
     assert done.returncode == 3
-    assert b"Not a video that can be opened" in done.stderr
+    assert b"Standard input is empty" in done.stderr
     assert done.stdout == b""
 
 

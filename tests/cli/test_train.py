@@ -13,6 +13,7 @@ from vfimamba_cli.checkpoint.store import read_checkpoint
 from vfimamba_cli.cli.app import app
 from vfimamba_cli.cli.train import stop_on_signals
 from vfimamba_cli.model.vfimamba import VFIMamba
+from vfimamba_cli.train.trainer import Trainer
 
 
 @pytest.fixture
@@ -211,11 +212,49 @@ def test_too_little_memory_is_said_with_the_batch_that_fits(folders, monkeypatch
     assert "--batch 2" in done.stderr
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_polite_kill_asks_the_run_to_stop_and_save(kind):
-    before = signal.getsignal(kind)
-    with stop_on_signals() as stopped:
+    before, came = signal.getsignal(kind), []
+    with stop_on_signals(came) as stopped:
         assert not stopped()
         os.kill(os.getpid(), kind)
         assert stopped()
+    assert came == [kind]
     assert signal.getsignal(kind) is before
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    try:
+        with stop_on_signals([]) as stopped:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stopped()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_stopped_says_by_its_code_what_stopped_it(folders, monkeypatch, kind, code):
+    step = Trainer.finish
+
+    def stop_after_it(*arguments):
+        step(*arguments)
+        os.kill(os.getpid(), kind)
+
+    monkeypatch.setattr(Trainer, "finish", stop_after_it)
+    small = ("--model", "tiny", "--batch", 2, "--crop", 32, "--steps", 9, "--device", "cpu")
+    done = train(folders, *small)
+    assert done.exit_code == code, done.output
+    assert "--resume goes on" in done.stderr
+    monkeypatch.setattr(Trainer, "finish", step)
+    assert train(folders, *small, "--resume").exit_code == 0
+    done = train(folders, *small, "--resume")
+    assert done.exit_code == 0
+    assert "the run has reached its end already" in done.stderr
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(folders):
+    for clip in (folders / "clips").iterdir():
+        clip.write_bytes(b"no video at all")
+    assert train(folders, "--steps", 1, "--model", "tiny", "--device", "cpu").exit_code == 3
+    assert not (folders / "run").exists()

@@ -92,3 +92,23 @@ def test_a_webp_that_is_shorter_than_planned_is_noticed(tmp_path):
     verify_webp(tmp_path / "out.webp", frame_count=4, duration_seconds=Fraction(2, 25))
     with pytest.raises(OutputError, match=r"has 3 frames of 0.08 s in all instead of 5 of 0.1 s"):
         verify_webp(tmp_path / "out.webp", frame_count=5, duration_seconds=Fraction(1, 10))
+
+
+def test_soft_edges_that_a_gif_cannot_hold_are_said_and_refused_when_strict(tmp_path):
+    source, target = tmp_path / "in.apng", tmp_path / "out.gif"
+    with av.open(str(source), "w", format="apng") as container:
+        stream = container.add_stream("apng", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgba"
+        for i in range(2):
+            picture = np.full((48, 64, 4), 60 * i + 40, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgba")))
+        container.mux(stream.encode())
+    said = []
+    interpolate_video(source, target, engine=ENGINE, announce=said.append)
+    assert any("partly transparent" in line for line in said)
+    with pytest.raises(OutputError, match="partly transparent"):
+        strict = WriteOptions(strict=True, overwrite=True)
+        interpolate_video(source, target, engine=ENGINE, writing=strict)
+    said.clear()
+    interpolate_video(target, tmp_path / "again.gif", engine=ENGINE, announce=said.append)
+    assert not any("partly transparent" in line for line in said)

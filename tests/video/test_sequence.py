@@ -77,6 +77,17 @@ def test_pictures_go_in_and_stay_as_they_were(clip, folder, suffix):
         np.testing.assert_array_equal(before[0], after[0])
 
 
+def test_pictures_are_never_written_over_themselves(clip, folder):
+    pattern = folder / "%03d.png"
+    interpolate_video(clip, pattern, engine=ENGINE)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    (folder.parent / "link").symlink_to(folder)
+    for same in (pattern, folder.parent / "link" / "%03d.png"):
+        with pytest.raises(OutputError, match="same pictures"):
+            interpolate_video(pattern, same, engine=ENGINE, writing=WriteOptions(overwrite=True))
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_pictures_become_a_video_of_their_rate(clip, folder):
     interpolate_video(clip, folder / "%05d.png", engine=ENGINE)
     target = folder.parent / "out.mp4"

@@ -1,5 +1,6 @@
 """Weights from the Hugging Face Hub: fetched once, verified, converted, kept in the cache."""
 
+import logging
 import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -128,6 +129,7 @@ def _fetch(origin: HubId, *, offline: bool) -> Path:
     """
     from huggingface_hub import constants, errors, hf_hub_download  # takes a quarter of a second
 
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # retries; we say how it ends
     offline = offline or constants.HF_HUB_OFFLINE
     try:
         return Path(

@@ -1,31 +1,49 @@
 """The one place where errors become lines on standard error and exit codes."""
 
+import errno
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
 
-from vfimamba_cli.errors import VfimambaError
+from vfimamba_cli.errors import OutputError, VfimambaError
 
 INTERRUPTED = 130
 """128 + SIGINT, what a shell expects of a command stopped by Ctrl-C."""
 
-TERMINATED = 143
-"""128 + SIGTERM, how `timeout` and job queues end a command."""
+ENDINGS = [kind for name in ("SIGTERM", "SIGHUP") if (kind := getattr(signal, name, None))]
+"""Asked to end, by the system or because the terminal has gone."""
 
 
 @contextmanager
 def user_errors() -> Iterator[None]:
     """End the command with a message where the user can act; let everything else through.
 
-    SIGTERM unwinds the command like Ctrl-C does, so that it can clean up behind itself.
+    SIGTERM and SIGHUP unwind the command like Ctrl-C does, so that it can clean up behind itself.
 
     Raises:
         typer.Exit: with the error's exit code, or 130 after Ctrl-C.
-        SystemExit: with 143 after SIGTERM.
+        SystemExit: with 143 after SIGTERM, 129 after SIGHUP.
     """
-    before = signal.signal(signal.SIGTERM, _terminate)
+    with handling(ENDINGS, _end), _one_line_each():
+        yield
+
+
+@contextmanager
+def handling(kinds: Sequence[signal.Signals], handler: Callable[..., object]) -> Iterator[None]:
+    """Let `handler` have these signals, but for those that are ignored, as under `nohup`."""
+    heard = [kind for kind in kinds if signal.getsignal(kind) is not signal.SIG_IGN]
+    before = [signal.signal(kind, handler) for kind in heard]
+    try:
+        yield
+    finally:
+        for kind, earlier in zip(heard, before, strict=True):
+            signal.signal(kind, earlier)
+
+
+@contextmanager
+def _one_line_each() -> Iterator[None]:
     try:
         yield
     except VfimambaError as error:
@@ -36,9 +54,12 @@ def user_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        typer.echo(f"error: Standard output cannot be written ({error.strerror})", err=True)
+        raise typer.Exit(OutputError.exit_code) from None
 
 
-def _terminate(*_: object) -> None:
-    raise SystemExit(TERMINATED)
+def _end(kind: int, _: object) -> None:
+    raise SystemExit(128 + kind)

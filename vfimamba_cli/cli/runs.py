@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vfimamba_cli.cli.errors import user_errors
+from vfimamba_cli.cli.output import check, write
 
 app = typer.Typer(help="Look at what came of training.", no_args_is_help=True)
 
@@ -17,15 +18,16 @@ def curves(
 ) -> None:
     """Draw the validation of several runs into one plot."""
     with user_errors():
+        check((output, ".svg"))
         from vfimamba_cli.bench.curves import draw_curves
-        from vfimamba_cli.checkpoint.store import write_atomically
         from vfimamba_cli.train.logbook import read_validations
         from vfimamba_cli.train.run_folder import RunFolder
 
         names = [run.resolve().name for run in runs]
         labels = names if len(set(names)) == len(names) else map(str, runs)
         logs = [read_validations(RunFolder(run).metrics) for run in runs]
-        write_atomically(output, draw_curves(list(zip(labels, logs, strict=True))).encode())
+        write(output, draw_curves(list(zip(labels, logs, strict=True))))
+        typer.echo(output)
 
 
 @app.command()
@@ -35,9 +37,9 @@ def table(
 ) -> None:
     """Compare how several runs were trained, and their last validation: PSNR in dB."""
     with user_errors():
+        check((json, ""))
         from vfimamba_cli.bench.report import document
         from vfimamba_cli.bench.results import columns
-        from vfimamba_cli.cli.bench.output import write
         from vfimamba_cli.train.run_table import HEADS, RunRow
 
         rows = [RunRow.of(run) for run in runs]
@@ -55,6 +57,7 @@ def sheet(
 ) -> None:
     """Make hard pairs with several models, beside the average and the truth."""
     with user_errors():
+        check((output, ".png"))
         from vfimamba_cli.bench.sheet import make_sheet
         from vfimamba_cli.checkpoint.store import write_atomically
 

@@ -1,7 +1,6 @@
 """`vfimamba train --stage clips --data FOLDER --minutes 20`, alone or under torchrun."""
 
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -10,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vfimamba_cli.cli.errors import INTERRUPTED, user_errors
+from vfimamba_cli.cli.errors import ENDINGS, handling, user_errors
 
 
 class ColumnMerge(StrEnum):
@@ -113,29 +112,28 @@ def train(
         if dry_run:
             session.dry_run(folders, recipe, announce=typer.echo)
             return
+        came: list[int] = []
         finished = session.train(
             folders,
             recipe,
             announce=lambda line: typer.echo(line, err=True),
-            stopping=stop_on_signals,
+            stopping=lambda: stop_on_signals(came),
         )
         speaks = distributed.is_first_process()
         if not finished:
             if speaks:
                 typer.echo("stopped; the same command with --resume goes on", err=True)
-            raise typer.Exit(INTERRUPTED)
+            raise typer.Exit(128 + (came[0] if came else signal.SIGINT))
         if speaks:
             typer.echo(folders.out / "ema.safetensors")
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or a polite kill has come, so that a run can save before it ends."""
-    stopped = threading.Event()
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(kind, lambda *_: stopped.set()) for kind in kinds]
-    try:
-        yield stopped.is_set
-    finally:
-        for kind, handler in zip(kinds, before, strict=True):
-            signal.signal(kind, handler)
+def stop_on_signals(came: list[int]) -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or a polite kill has come, so that a run can save before it ends.
+
+    Args:
+        came: gets their numbers.
+    """
+    with handling([signal.SIGINT, *ENDINGS], lambda kind, _: came.append(kind)):
+        yield lambda: bool(came)

@@ -93,7 +93,8 @@ def prepare(
     Raises:
         VfimambaError: as `interpolate_video` does before the first frame.
     """
-    if output is None and (source == PIPE or is_sequence(source)):
+    numbered = is_sequence(source) and not source.exists()
+    if output is None and (source == PIPE or numbered):
         raise OptionError(
             f"{'Standard input' if source == PIPE else source} gives the output no name",
             hint="Name it with --output",
@@ -114,9 +115,11 @@ def prepare(
             )
         plan = Plan.of(reader.info, time, dedup=bool(pictures.dedup))
         target = output or default_output(source, plan.timing.rate)
-        check_target(target, file, overwrite=writing.overwrite, piped=writing.container)
+        given = source if numbered else file
+        check_target(target, given, overwrite=writing.overwrite, piped=writing.container)
         if pictures.write_cuts is not None:
-            check_new(pictures.write_cuts, overwrite=writing.overwrite)
+            used = filter(None, (given, target, pictures.mask, pictures.cuts))
+            check_new(pictures.write_cuts, overwrite=writing.overwrite, used=used)
         yield Job(
             reader=reader,
             plan=plan,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from vfimamba_cli.checkpoint.store import write_atomically
@@ -127,16 +128,19 @@ class Window:
     samples: int = 0
     loss: float = 0.0
     error: float = 0.0
-    norm: float = 0.0
+    norms: list[float] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
-    def add(self, samples: int, loss: float, error: float, norm: float) -> None:
-        """One step's batch size, loss, mean squared error of the picture, and gradient norm."""
+    def add(self, samples: int, loss: float, error: float, norm: float | None) -> None:
+        """One step's batch size, loss, mean squared error of the picture, and the gradient norm of
+        the step before, which the first has not.
+        """
         self.steps += 1
         self.samples += samples
         self.loss += loss
         self.error += error
-        self.norm += norm
+        if norm is not None:
+            self.norms.append(norm)
 
     @contextmanager
     def pause(self) -> Iterator[None]:
@@ -151,10 +155,11 @@ class Window:
         return time.monotonic() - self.began
 
     def means(self) -> dict[str, float]:
-        """Loss, PSNR in dB of the mean squared error, gradient norm, samples per second."""
+        """Loss, PSNR in dB of the mean squared error, gradient norm if known, samples/s."""
+        norms = {"gradient_norm": mean(self.norms)} if self.norms else {}
         return {
             "loss": self.loss / self.steps,
             "psnr_db": -10 * math.log10(max(self.error / self.steps, 1e-10)),
-            "gradient_norm": self.norm / self.steps,
+            **norms,
             "samples_per_second": self.samples / max(self.seconds, 1e-9),
         }

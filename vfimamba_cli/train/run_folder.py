@@ -4,7 +4,8 @@ import io
 import json
 import pickle
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,16 @@ class RunFolder:
                 f"Cannot write to the folder: {error.strerror}: {self.path}",
                 hint="Name another folder with --out",
             ) from error
+
+    @contextmanager
+    def gone_if_empty(self) -> Iterator[None]:
+        """Remove the folder where the block fails before anything was written."""
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # not empty, or another process was faster
+                self.path.rmdir()
+            raise
 
     def check_space(self, parameters: int) -> None:
         """Refuse a disk that cannot hold what the run will write, before it has worked for hours.

@@ -86,12 +86,15 @@ def train(session: Session, recipe: Recipe, *, announce: Announce, stopping: Sto
         folder = RunFolder(session.out)
         if processes.is_first:
             folder.prepare(resume=session.resume)
-        trainer = make_trainer(session, recipe, folder, processes, announce)
-        if session.resume:
-            trainer.resume()
-        elif processes.is_first:
-            parameters = sum(p.numel() for p in trainer.network.parameters())
-            folder.check_space(parameters)
+        with folder.gone_if_empty():
+            trainer = make_trainer(session, recipe, folder, processes, announce)
+            if session.resume:
+                trainer.resume()
+            elif processes.is_first:
+                parameters = sum(p.numel() for p in trainer.network.parameters())
+                folder.check_space(parameters)
+        if trainer.progress() >= 1:
+            trainer.logbook.say("the run has reached its end already")
         for line in describe(trainer, session):
             trainer.logbook.say(line)
         way_out = OTHER_BATCH

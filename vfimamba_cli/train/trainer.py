@@ -202,7 +202,8 @@ class Trainer:
         self.ema.update(self.network, self.step)
         self.step += 1
         loss, error = (sum(row[i] for row in rows) / len(rows) for i in (0, 1))
-        window.add(len(batch.t) * len(rows), loss, error, rows[0].norm)
+        norm = rows[0].norm if self.step > 1 else None
+        window.add(len(batch.t) * len(rows), loss, error, norm)
 
     def check_finite(self, rows: list[Numbers], batch: TripletBatch) -> None:
         """Stop before a bad loss reaches the weights, or just after a bad gradient has.

@@ -122,7 +122,9 @@ def check_fit(codec: VideoCodec, info: VideoInfo, container: Container) -> None:
     """
     what = misfit(codec, info, container)
     if what is not None:
-        raise OutputError(f"{what}: {info.path}", hint="Try another --codec, or an output in .mkv")
+        raise OutputError(
+            f"{what}: {info.path}", hint="Try another --codec, or another name for the output"
+        )
 
 
 def misfit(codec: VideoCodec, info: VideoInfo, container: Container) -> str | None:

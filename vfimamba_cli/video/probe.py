@@ -67,7 +67,10 @@ def _check_is_file(path: Path) -> None:
             hint="Check the path, and that you may enter its folders",
         ) from error
     if S_ISDIR(mode):
-        raise InputError(f"A folder, not a video: {path}", hint="Give the path of a video file")
+        raise InputError(
+            f"A folder, not a video: {path}",
+            hint="Give the path of a video file, or numbered pictures: FOLDER/%04d.png",
+        )
 
 
 @contextmanager

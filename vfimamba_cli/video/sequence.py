@@ -86,9 +86,15 @@ def join_pictures(path: Path, rate: Fraction, joined: Path) -> None:
         ) from error
 
 
-def check_no_pictures(path: Path, *, overwrite: bool) -> None:
-    """Raises OutputError if there are pictures of that name that are to stay."""
+def check_no_pictures(path: Path, source: Path, *, overwrite: bool) -> None:
+    """Raises OutputError if there are pictures of that name that are to stay, or the source's."""
     there = pictures_of(path)
+    if is_sequence(source) and source.parent.is_dir():
+        read = {picture.resolve() for picture in pictures_of(source).values()}
+        if any(picture.resolve() in read for picture in there.values()):
+            raise OutputError(
+                f"Output and input are the same pictures: {path}", hint="Give another output"
+            )
     if there and not overwrite:
         first = next(iter(there.values()))
         raise OutputError(

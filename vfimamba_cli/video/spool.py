@@ -59,4 +59,6 @@ def spooled(source: Path, rate: Fraction | None = None) -> Iterator[Path]:
                 f"Standard input could not be put aside ({error.strerror}): {spool}",
                 hint="Set TMPDIR to a folder with more room",
             ) from error
+        if not spool.stat().st_size:
+            raise InputError("Standard input is empty", hint="Pipe a video into it")
         yield spool

@@ -1,7 +1,7 @@
 """Where an output file goes: checked before any work, under a temporary name until it is whole."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from errno import ENAMETOOLONG
 from os import W_OK, X_OK, access, getpid
@@ -12,9 +12,16 @@ from vfimamba_cli.video.containers import PIPE, SEQUENCES, container_for
 from vfimamba_cli.video.sequence import check_no_pictures, is_sequence, part_pictures
 
 
-def check_new(path: Path, *, overwrite: bool) -> None:
-    """Raises OutputError if there is no folder for a file at `path`, or a file that is to stay."""
+def check_new(path: Path, *, overwrite: bool, used: Iterable[Path] = ()) -> None:
+    """Raises OutputError if there is no folder for a file at `path`, or a file that is to stay.
+
+    Those that are `used` stay in any case, written yet or not.
+    """
     with refusal_is_an_output_error(path):
+        if any(path.resolve() == other.resolve() or is_same(path, other) for other in used):
+            raise OutputError(
+                f"The same file is read or written already: {path}", hint="Choose another name"
+            )
         if not path.parent.is_dir():
             raise OutputError(f"The folder does not exist: {path.parent}", hint="Create it first")
         if path.exists() and not overwrite:
@@ -22,7 +29,7 @@ def check_new(path: Path, *, overwrite: bool) -> None:
 
 
 def check_target(path: Path, source: Path, *, overwrite: bool, piped: str | None = None) -> None:
-    """See that `path` can become the output for `source`.
+    """See that `path` can become the output for `source`, a file or numbered pictures.
 
     Raises:
         OutputError: if it cannot, and why.
@@ -44,18 +51,23 @@ def check_target(path: Path, source: Path, *, overwrite: bool, piped: str | None
                 hint="Choose another folder with --output",
             )
         if is_sequence(path) and path.suffix.lower() in SEQUENCES:
-            check_no_pictures(path, overwrite=overwrite)
+            check_no_pictures(path, source, overwrite=overwrite)
             return
         if path.is_dir():
             raise OutputError(f"The output is a folder: {path}", hint="Give the path of a file")
         if not path.exists():
             return
-        if path.samefile(source):
+        if is_same(path, source):
             raise OutputError(
                 f"Output and input are the same file: {path}", hint="Give another output"
             )
         if not overwrite:
             raise OutputError(f"The output exists already: {path}", hint="Pass --yes to replace it")
+
+
+def is_same(path: Path, other: Path) -> bool:
+    """Whether both are there, and one file, whatever its names."""
+    return path.exists() and other.exists() and path.samefile(other)
 
 
 @contextmanager

@@ -252,7 +252,8 @@ class VideoWriter:
         except (av.FFmpegError, OSError) as error:
             raise OutputError(
                 f"The encoder cannot be started ({error.strerror}): {self.encoder}: {self.path}",
-                hint="Leave out --encoder-opt, or try another --codec",
+                hint="Try another --codec"
+                + (", or leave out --encoder-opt" if self.options.encoder_options else ""),
             ) from error
         try:
             self._container.start_encoding()

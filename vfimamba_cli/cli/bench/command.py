@@ -12,6 +12,7 @@ from vfimamba_cli.cli.bench.quality import draw_results, print_inventory, print_
 from vfimamba_cli.cli.bench.timing import print_end_to_end, print_speed
 from vfimamba_cli.cli.errors import user_errors
 from vfimamba_cli.cli.interpolate import FLOW_SCALES
+from vfimamba_cli.cli.output import check
 from vfimamba_cli.errors import OptionError
 
 TAKES = {
@@ -120,6 +121,7 @@ def bench(
     """Measure models, by one of the first options."""
     with user_errors():
         check_options(given_options(context))
+        check((json, ""), (report, ".html"), (plot, ".svg"))
         if flow_scale not in FLOW_SCALES:
             raise OptionError(
                 f"Not a flow scale: {flow_scale!r}", hint=f"Choose one of {', '.join(FLOW_SCALES)}"

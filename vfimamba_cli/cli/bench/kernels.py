@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vfimamba_cli.cli.bench.output import write
 from vfimamba_cli.cli.bench.timing import FlowScale, Sizes
+from vfimamba_cli.cli.output import write
 
 if TYPE_CHECKING:
     import torch

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import typer
 
-from vfimamba_cli.cli.bench.output import write
 from vfimamba_cli.cli.loading import loading
+from vfimamba_cli.cli.output import write
 from vfimamba_cli.errors import InputError, OptionError
 
 

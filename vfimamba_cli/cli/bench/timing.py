@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import typer
 
-from vfimamba_cli.cli.bench.output import write
+from vfimamba_cli.cli.output import write
 
 FlowScale = float | Literal["auto"]
 Sizes = list[tuple[int, int]]
