@@ -467,14 +467,18 @@ def test_a_full_disk_ends_the_run_and_keeps_the_clips_that_fit(triplets, tmp_pat
     assert [clip["clip"] for clip in json.loads(file.read_text())["clips"]] == ["1", "2", "3"]
 
 
-def test_numbers_that_cannot_be_written_are_an_output_error(triplets, tmp_path):
-    file = tmp_path / "folder"
-    file.mkdir()
+def test_numbers_that_cannot_be_written_are_an_output_error(triplets, tmp_path, monkeypatch):
+    file = tmp_path / "out.json"
+
+    def replace(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", replace)
     options = ("--data", triplets, "--limit", 1, "--method", "average", "--json", file)
     done = run("ucf101", *options)
     assert done.exit_code == 4
-    assert f"Cannot write: Is a directory: {file}" in done.stderr
-    assert (tmp_path / "folder.clips.jsonl").exists()
+    assert f"Cannot write: No space left on device: {file}" in done.stderr
+    assert [path.name for path in tmp_path.glob("out*")] == ["out.json.clips.jsonl"]
 
 
 def test_ctrl_c_keeps_the_clips_that_are_done(triplets, tmp_path):

@@ -48,7 +48,7 @@ def finish(process):
 
 def losses_of(run, measure="loss"):
     entries = read_entries(run / "metrics.jsonl")
-    return {e["step"]: e[measure] for e in entries if e["kind"] == "train"}
+    return {e["step"]: e[measure] for e in entries if e["kind"] == "train" and measure in e}
 
 
 def test_a_run_killed_at_random_steps_goes_on_as_if_it_had_not_been(folder):
