@@ -152,6 +152,12 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(clip):
     assert [path.name for path in clip.parent.iterdir()] == [clip.name]
 
 
+def test_info_looks_at_files_only():
+    done = CliRunner().invoke(app, ["info", "-"], input="")
+    assert done.exit_code == 3
+    assert "interpolate - -o OUT --dry-run" in done.stderr
+
+
 def test_info_says_what_is_seen(clip):
     done = CliRunner().invoke(app, ["info", str(clip)])
     assert done.exit_code == 0, done.output

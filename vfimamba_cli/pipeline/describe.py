@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from vfimamba_cli.errors import VfimambaError
+from vfimamba_cli.errors import InputError, VfimambaError
 from vfimamba_cli.frame import UNSPECIFIED, ColorSpec
 from vfimamba_cli.pipeline.job import Job, prepare
 from vfimamba_cli.pipeline.options import PictureOptions, TimeOptions
+from vfimamba_cli.video.containers import PIPE
 from vfimamba_cli.video.info import StreamInfo, VideoInfo
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.reader import VideoReader
@@ -47,6 +48,11 @@ def describe_video(source: str | Path) -> list[str]:
     Raises:
         InputError: if it is no video that can be read.
     """
+    if Path(source) == PIPE:
+        raise InputError(
+            "Standard input can be read only once, and is not looked at",
+            hint="Give a file, or see what `vfimamba interpolate - -o OUT --dry-run` would do",
+        )
     with VideoReader(source) as reader:
         lines = list(info_lines(reader.info))
         pictures = PictureOptions(deinterlace=reader.info.interlaced)

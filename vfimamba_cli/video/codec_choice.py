@@ -123,7 +123,8 @@ def check_fit(codec: VideoCodec, info: VideoInfo, container: Container) -> None:
     what = misfit(codec, info, container)
     if what is not None:
         raise OutputError(
-            f"{what}: {info.path}", hint="Try another --codec, or another name for the output"
+            f"{what}, to make a video of {info.path}",
+            hint="Try another --codec, or another ending of the output's name",
         )
 
 
