@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the command does, before torch loads
 
@@ -32,3 +33,15 @@ def _seeded():
     """Every test starts from the same seed, whatever ran before it."""
     torch.manual_seed(0)
     np.random.seed(0)
+
+
+@pytest.fixture
+def heard():
+    """Signals that the tests' own process ignores, as under `nohup`, are not in this test."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    ignored = [kind for kind in usual if signal.getsignal(kind) is signal.SIG_IGN]
+    for kind in ignored:
+        signal.signal(kind, usual[kind])
+    yield
+    for kind in ignored:
+        signal.signal(kind, signal.SIG_IGN)

@@ -481,7 +481,7 @@ def test_numbers_that_cannot_be_written_are_an_output_error(triplets, tmp_path, 
     assert [path.name for path in tmp_path.glob("out*")] == ["out.json.clips.jsonl"]
 
 
-def test_ctrl_c_keeps_the_clips_that_are_done(triplets, tmp_path):
+def test_ctrl_c_keeps_the_clips_that_are_done(triplets, tmp_path, heard):
     (tmp_path / "slow_method.py").write_text(
         "import time\n"
         "def wait(first, second, times):\n"

@@ -151,7 +151,7 @@ def test_a_single_clip_is_not_shared(shared):
 
 
 @pytest.mark.parametrize("finished", [0, 2], ids=["while they start", "while they measure"])
-def test_ctrl_c_ends_all_processes_and_keeps_the_clips_that_are_done(work, finished):
+def test_ctrl_c_ends_all_processes_and_keeps_the_clips_that_are_done(work, finished, heard):
     code = (
         "from vfimamba_cli.bench import session\n"
         "from vfimamba_cli.bench.sharing import Place\n"

@@ -121,7 +121,7 @@ def sources(tmp_path_factory):
 @pytest.mark.parametrize(
     ("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_stopped_run_leaves_no_file(tmp_path, kind, code):
+def test_a_stopped_run_leaves_no_file(tmp_path, heard, kind, code):
     make_clip(tmp_path / "in.mp4", frames=60, size=(256, 192))
     process = start(tmp_path / "in.mp4", "-o", tmp_path / "out.mp4", *TINY)
     deadline = time.monotonic() + 60

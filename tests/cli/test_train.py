@@ -83,7 +83,7 @@ def test_a_run_is_not_resumed_on_other_footage(folders):
     assert "hint: Name its --data and --photos" in done.stderr
 
 
-def test_ctrl_c_while_decoding_ends_at_once(folders, monkeypatch):
+def test_ctrl_c_while_decoding_ends_at_once(folders, monkeypatch, heard):
     write_clip(folders / "clips" / "two.mkv", panning(np.random.default_rng(1), frames=4))
     read = []
 
@@ -213,7 +213,7 @@ def test_too_little_memory_is_said_with_the_batch_that_fits(folders, monkeypatch
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_polite_kill_asks_the_run_to_stop_and_save(kind):
+def test_a_polite_kill_asks_the_run_to_stop_and_save(heard, kind):
     before, came = signal.getsignal(kind), []
     with stop_on_signals(came) as stopped:
         assert not stopped()
@@ -234,7 +234,9 @@ def test_a_signal_that_is_ignored_stays_so():
 
 
 @pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_run_that_is_stopped_says_by_its_code_what_stopped_it(folders, monkeypatch, kind, code):
+def test_a_run_that_is_stopped_says_by_its_code_what_stopped_it(
+    folders, monkeypatch, heard, kind, code
+):
     step = Trainer.finish
 
     def stop_after_it(*arguments):
