@@ -46,10 +46,12 @@ def test_without_the_library_the_line_claims_nothing(monkeypatch):
 
 @pytest.mark.parametrize("error", [NVMLError("Not Supported"), RuntimeError("not visible")])
 def test_where_one_gpu_does_not_tell_the_line_claims_nothing(library, monkeypatch, error):
+    answers = iter([100] * 5)  # then it does not, so that what was read is of a part of the time
+
     def utilization(gpu):
-        if gpu.index == 1:
+        if (answer := next(answers, None)) is None:
             raise error
-        return 100
+        return answer
 
     monkeypatch.setattr(torch.cuda, "utilization", utilization)
     with watch(GPUS) as found:

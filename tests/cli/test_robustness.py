@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -172,3 +173,14 @@ def test_an_old_output_survives_a_run_that_fails(tmp_path):
     code, _ = run_watched(tmp_path / "in.mp4", "-o", target, "--yes", code=FAILING_ENCODER)
     assert code == 4
     assert target.read_bytes() == b"old"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to write to")
+def test_standard_output_that_is_full_is_an_error_in_a_line(tmp_path):
+    make_clip(tmp_path / "in.mp4", frames=2, size=(64, 48))
+    command = [sys.executable, "-m", "vfimamba_cli", "info", str(tmp_path / "in.mp4")]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 4
+    assert done.stderr.startswith("error: Standard output cannot be written (No space left")
+    assert "Traceback" not in done.stderr

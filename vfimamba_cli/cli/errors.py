@@ -58,6 +58,7 @@ def _one_line_each() -> Iterator[None]:
         if error.errno != errno.ENOSPC or error.filename is not None:
             raise
         typer.echo(f"error: Standard output cannot be written ({error.strerror})", err=True)
+        typer.echo("hint: Make room where it goes, or send it elsewhere", err=True)
         raise typer.Exit(OutputError.exit_code) from None
 
 

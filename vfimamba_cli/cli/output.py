@@ -48,7 +48,10 @@ def begins_as(path: Path, suffix: str) -> bool:
         with path.open("rb") as file:
             found = file.read(len(beginning))
     except OSError as error:
-        raise OutputError(f"Cannot be read ({error.strerror}): {path}") from error
+        raise OutputError(
+            f"Exists already, and cannot be read ({error.strerror}): {path}",
+            hint="Choose another name",
+        ) from error
     return not found or found.lower() == beginning.lower()
 
 

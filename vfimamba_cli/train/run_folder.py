@@ -139,7 +139,7 @@ class RunFolder:
         """Remove the folder where the block fails before anything was written."""
         try:
             yield
-        except BaseException:
+        except BaseException:  # Ctrl-C, too; it goes on
             with suppress(OSError):  # not empty, or another process was faster
                 self.path.rmdir()
             raise
