@@ -1,4 +1,3 @@
-import copy
 import math
 import sys
 from dataclasses import replace
@@ -9,79 +8,23 @@ import pytest
 import torch
 from torch import nn
 
-from tests.data.footage import panning, texture, write_clip
-from tests.train.blend import Blend
+from tests.train.runs import RULES, entries_of, recipe_of, stop_after, trainer_in
 from vfimamba_cli.checkpoint.load import TINY_SPEC
 from vfimamba_cli.checkpoint.store import read_checkpoint
-from vfimamba_cli.data.batches import TripletBatches
-from vfimamba_cli.data.clips import make_clip
 from vfimamba_cli.data.sampling import TripletRules
-from vfimamba_cli.differences import differences
-from vfimamba_cli.errors import CheckpointError, InputError, OptionError, OutputError
-from vfimamba_cli.metrics import ssim_matlab
 from vfimamba_cli.model.interface import Prediction
 from vfimamba_cli.ops.scan import choose_backend
 from vfimamba_cli.train import trainer as trainer_module
 from vfimamba_cli.train.distributed import Processes
 from vfimamba_cli.train.ema import Ema
-from vfimamba_cli.train.logbook import Logbook, Window, read_entries
+from vfimamba_cli.train.logbook import Logbook, Window
 from vfimamba_cli.train.losses import interpolation_loss
 from vfimamba_cli.train.numbers import Numbers, TrainingError
 from vfimamba_cli.train.optimizer import make_optimizer
-from vfimamba_cli.train.precision import choose_precision
-from vfimamba_cli.train.recipe import Phase, Recipe, Source
-from vfimamba_cli.train.run_folder import COPIES, RunFolder, RunState
-from vfimamba_cli.train.sources import Material
+from vfimamba_cli.train.run_folder import RunFolder
 from vfimamba_cli.train.trainer import Trainer
-from vfimamba_cli.train.validation import Findings, load_validation, prepare, validate
+from vfimamba_cli.train.validation import Findings, prepare
 from vfimamba_cli.video.still import read_still
-
-CPU = torch.device("cpu")
-RULES = TripletRules(crop=32)
-
-
-def recipe_of(steps=20, rules=(RULES,), **changes):
-    phases = [
-        Phase(name=f"{i}", length=1 / len(rules),
-              sources=(Source(dataset="clips", share=1, rules=r),))
-        for i, r in enumerate(rules)
-    ]  # fmt: skip
-    return Recipe(model="tiny", steps=steps, batch=4, lr=3e-3, phases=tuple(phases), **changes)
-
-
-def trainer_in(folder, recipe=None, *, network=None, device=CPU, **options):
-    recipe = recipe or recipe_of()
-    torch.manual_seed(recipe.seed)
-    rng = np.random.default_rng(0)
-    clips = [
-        make_clip(f"clip {step}", panning(rng, frames=9, height=64, step=step), device, device)
-        for step in (1, 3)
-    ]
-    material = Material({"clips": clips})
-    batches = TripletBatches(
-        material.mixtures(recipe),
-        size=recipe.batch,
-        seed=recipe.seed,
-        device=device,
-        fingerprint=material.fingerprint(),
-    )
-    run_folder = RunFolder(folder)
-    folder.mkdir(exist_ok=True)
-    said = []
-    trainer = Trainer(
-        network or Blend(), batches, recipe, folder=run_folder,
-        logbook=Logbook(run_folder.metrics, said.append), **options,
-    )  # fmt: skip
-    trainer.said = said
-    return trainer
-
-
-def entries_of(folder, kind):
-    return [entry for entry in read_entries(folder / "metrics.jsonl") if entry["kind"] == kind]
-
-
-def stop_after(trainer, step):
-    return lambda: trainer.step >= step
 
 
 def held_out_loss(network, trainer):
@@ -225,15 +168,6 @@ def test_what_is_done_in_a_pause_does_not_slow_the_rate_down(monkeypatch):
     assert window.means()["samples_per_second"] == 12 / 6
 
 
-def test_strips_of_several_widths_lie_below_one_another(tmp_path):
-    wide, narrow = (np.full((4, width, 3), 200, np.uint8) for width in (12, 8))
-    RunFolder(tmp_path).save_strips(7, [narrow, wide])
-    picture = read_still(tmp_path / "samples" / "00000007.png")
-    assert picture.shape == (8, 12, 3)
-    assert (picture[:4, 8:] == 0).all()
-    assert (picture[4:] == 200).all()
-
-
 def test_numbers_go_to_tensorboard_where_it_is_installed(tmp_path, monkeypatch):
     seen = []
 
@@ -253,51 +187,6 @@ def test_numbers_go_to_tensorboard_where_it_is_installed(tmp_path, monkeypatch):
     book = Logbook(tmp_path / "metrics.jsonl", lambda line: None)
     book.write("train", {"step": 3, "loss": 0.5, "phase": "a"}, "text")
     assert seen == [("train/loss", 0.5, 3)]
-
-
-def test_validation_measures_the_average_of_two_frames_right(tmp_path):
-    clips = torch.randint(256, (3, 9, 3, 32, 32), dtype=torch.uint8)
-    network = Blend()
-    nn.init.zeros_(network.conv.weight)
-    nn.init.zeros_(network.conv.bias)
-    trainer = trainer_in(tmp_path, network=network, validation=prepare(list(clips)))
-    trainer.validate()
-    (entry,) = entries_of(tmp_path, "validation")
-    middle = (clips[:, 0].double() + clips[:, 8].double()) / 2
-    error = (middle.float().round() - clips[:, 4]).square().mean((1, 2, 3))
-    expected = (10 * torch.log10(255**2 / error)).mean().item()
-    assert entry["middle_psnr_db"] == pytest.approx(expected, abs=0.02)
-    similarity = ssim_matlab(middle / 255, clips[:, 4] / 255)
-    assert entry["middle_ssim"] == pytest.approx(similarity.mean().item(), abs=1e-4)
-
-
-def test_validation_is_told_apart_by_how_much_moves():
-    wide = texture(np.random.default_rng(0), 96, 500, cell=40)
-    clips = [
-        torch.from_numpy(np.stack([wide[:, step * i : step * i + 128] for i in range(9)])).permute(
-            0, 3, 1, 2
-        )
-        for step in (1, 30)
-    ]  # 2 and 8, 60 and 240 pixels between the two frames
-    found = validate(Blend(), prepare(clips), choose_precision(CPU))
-    bands = {name.split("_")[0] for name in found.means} - {"middle", "step"}
-    assert {"small", "large"} <= bands
-    assert found.means["small_psnr_db"] > found.means["large_psnr_db"]
-
-
-def test_progress_can_be_measured_on_any_videos(tmp_path):
-    rng = np.random.default_rng(0)
-    write_clip(tmp_path / "long.mkv", panning(rng, frames=12))
-    write_clip(tmp_path / "wide.mkv", panning(rng, frames=9, width=88))
-    write_clip(tmp_path / "short.mkv", panning(rng, frames=5))
-    found = load_validation(tmp_path)
-    assert [tuple(group.shape) for group in found.groups] == [
-        (1, 9, 3, 48, 64), (1, 9, 3, 48, 80),
-    ]  # fmt: skip
-    with pytest.raises(InputError, match="No video of 9 frames or more"):
-        (tmp_path / "long.mkv").unlink()
-        (tmp_path / "wide.mkv").unlink()
-        load_validation(tmp_path)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -375,103 +264,6 @@ def test_what_a_bad_gradient_made_is_neither_validated_nor_saved(tmp_path, monke
     with pytest.raises(TrainingError, match="gradient's norm was nan at step 2"):
         trainer.run(lambda: False)
     assert validated == saved == [1, 2]
-
-
-def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
-    network = nn.Linear(2, 2)
-    network.spec = TINY_SPEC
-    folder = RunFolder(tmp_path)
-    for score in (30.0, math.nan, 30.0):
-        folder.save_best(network, {}, score)
-        assert read_checkpoint(folder.best).facts["score"] == 30
-
-
-def test_a_folder_without_a_run_cannot_be_resumed(tmp_path):
-    with pytest.raises(OptionError, match="No run to resume"):
-        RunFolder(tmp_path / "nowhere").prepare(resume=True)
-
-
-def test_a_run_is_not_overwritten_by_another(tmp_path):
-    trainer = trainer_in(tmp_path)
-    trainer.run(stop_after(trainer, 1))
-    with pytest.raises(OptionError, match="already holds a run"):
-        RunFolder(tmp_path).prepare(resume=False)
-    RunFolder(tmp_path).prepare(resume=True)
-
-
-def test_a_run_killed_before_its_first_save_can_be_started_anew(tmp_path):
-    for name in ("metrics.jsonl", "best.safetensors"):
-        (tmp_path / name).write_text("of the killed run\n")
-    RunFolder(tmp_path).prepare(resume=False)
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"metrics.unsaved.jsonl", "best.unsaved.safetensors"}
-    assert (tmp_path / "metrics.unsaved.jsonl").read_text() == "of the killed run\n"
-
-
-def test_weights_whose_state_was_removed_are_not_overwritten(tmp_path):
-    trainer = trainer_in(tmp_path)
-    trainer.run(stop_after(trainer, 1))
-    (tmp_path / "state.pt").unlink()
-    with pytest.raises(OptionError, match="already holds weights"):
-        RunFolder(tmp_path).prepare(resume=False)
-
-
-def test_a_folder_that_cannot_be_made_is_refused_with_a_next_step(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="Not a directory") as caught:
-        RunFolder(tmp_path / "file" / "run").prepare(resume=False)
-    assert "--out" in caught.value.hint
-
-
-def test_a_disk_too_small_for_the_run_is_refused_with_both_numbers(tmp_path, monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100e6))
-    RunFolder(tmp_path).check_space(1_000_000)
-    with pytest.raises(OutputError, match="up to 112 MB more, and 100 MB are free"):
-        RunFolder(tmp_path).check_space(2_000_000)
-
-
-def test_the_disk_asked_for_is_what_a_run_takes(tmp_path):
-    network = nn.Linear(700, 700)
-    network.spec, parameters = TINY_SPEC, 700 * 700 + 700
-    folder = RunFolder(tmp_path)
-    average = copy.deepcopy(network).state_dict()
-    moments = [(p.detach().clone(), p.detach().clone()) for p in network.parameters()]
-    for step in range(5):
-        state = RunState(
-            step=step, seconds=0.0, weights=network.state_dict(), average=average,
-            optimizer={"state": moments}, scaler={}, recipe={}, samples={},
-        )  # fmt: skip
-        folder.save(network.spec, state)
-    folder.save_best(network, {}, 1.0)
-    taken = sum(path.stat().st_size for path in tmp_path.iterdir())
-    written_beside = folder.state.stat().st_size
-    assert taken + written_beside == pytest.approx(COPIES * 4 * parameters, rel=0.05)
-
-
-def test_a_run_is_resumed_only_with_its_own_options(tmp_path):
-    trainer = trainer_in(tmp_path)
-    trainer.run(stop_after(trainer, 1))
-    with pytest.raises(OptionError, match="seed was 0, now 5"):
-        trainer_in(tmp_path, recipe_of(seed=5)).resume()
-
-
-def test_what_differs_between_two_runs_is_named_and_the_rest_counted():
-    before = {"lr": 1.0, "phases": [{"rules": {"crop": 32, "size": None}}]}
-    now = {"lr": 1.0, "phases": [{"rules": {"crop": 64, "size": [3, 4]}}]}
-    assert "phases.0.rules.crop was 32, now 64" in differences(before, now)
-    assert differences(before, before) == ""
-    many = differences({f"{i}": 0 for i in range(9)}, {f"{i}": 1 for i in range(9)})
-    assert many.endswith("4 was 0, now 1; 4 more")
-
-
-@pytest.mark.parametrize("keep", [0, 100, 0.5])
-def test_a_damaged_state_is_refused(tmp_path, keep):
-    trainer = trainer_in(tmp_path)
-    trainer.run(stop_after(trainer, 1))
-    whole = (tmp_path / "state.pt").read_bytes()
-    (tmp_path / "state.pt").write_bytes(whole[: keep if keep != 0.5 else len(whole) // 2])
-    with pytest.raises(CheckpointError, match="damaged"):
-        trainer_in(tmp_path).resume()
 
 
 def test_the_average_follows_its_formula():
