@@ -62,6 +62,12 @@ def test_the_next_clip_is_read_while_a_method_works_on_one():
     assert [score.clip for score in ledger.scores.values()] == ["0", "1", "2", "3"]
 
 
+def test_reading_begins_before_a_clip_is_asked_for():
+    clips = [Told(f"{i}") for i in range(3)]
+    with load_clips(clips, [PROTOCOL], CPU):
+        assert all(clip.was_read.wait(timeout=30) for clip in clips[:2])
+
+
 def test_a_broken_clip_fails_in_its_turn_after_all_before_it():
     clips = [Told("0"), Told("1"), Told("2", broken=True), Told("3")]
     ledger = Ledger(None, {})

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -63,6 +64,8 @@ def load_clips(
 ) -> Iterator[Iterator[LoadedClip]]:
     """Give the clips with what `protocols` need of them, in order, decoded by all cores ahead.
 
+    Decoding begins at once.
+
     Args:
         clips: to read.
         protocols: say which frames.
@@ -77,8 +80,8 @@ def load_clips(
     workers = max(1, (os.cpu_count() or 1) // share)
     ahead = min(MOST_AHEAD, max(2, workers // len(numbers)))
     pool = ThreadPoolExecutor(workers)
-    readings = _read_ahead(clips, numbers, pool, ahead)
     try:
+        readings = _read_ahead(clips, numbers, pool, ahead)
         loaded = (_load(reading, pairs, device) for reading in readings)
         with closing(prefetch(loaded, depth=1)) as ahead_of_use:
             yield ahead_of_use
@@ -89,12 +92,20 @@ def load_clips(
 def _read_ahead(
     clips: Iterable[Clip], numbers: Sequence[int], pool: ThreadPoolExecutor, ahead: int
 ) -> Iterator[_Reading]:
-    waiting: deque[_Reading] = deque()
-    for clip in clips:
-        frames = {number: pool.submit(clip.read, number) for number in numbers}
-        waiting.append(_Reading(clip.name, frames))
-        if len(waiting) > ahead:
-            yield waiting.popleft()
+    """All clips; reading begins before the first is asked for."""
+
+    def begin(clip: Clip) -> _Reading:
+        return _Reading(clip.name, {number: pool.submit(clip.read, number) for number in numbers})
+
+    begun = map(begin, clips)
+    waiting = deque(islice(begun, ahead))
+    return _in_turn(waiting, begun)
+
+
+def _in_turn(waiting: deque[_Reading], begun: Iterator[_Reading]) -> Iterator[_Reading]:
+    for reading in begun:
+        waiting.append(reading)
+        yield waiting.popleft()
     yield from waiting
 
 

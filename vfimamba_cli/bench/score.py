@@ -3,7 +3,7 @@
 T timesteps, H x W pixels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ from vfimamba_cli.metrics import (
 )
 
 PIXELS_AT_ONCE = 1 << 20
+SMALL = 64  # side of the pictures that nothing is learned from
 
 SSIM = {"matlab": ssim_matlab, "uniform": ssim_uniform}
 
@@ -150,6 +151,24 @@ def compare(
             values.append(lpips(pictures, expected).double())
         parts.append(torch.stack(values))
     return torch.cat(parts, dim=1)
+
+
+@torch.inference_mode()
+def rehearse(protocols: Sequence[Protocol], device: torch.device) -> None:
+    """Compare small pictures: a GPU loads each operation's code when it is first asked for.
+
+    Args:
+        protocols: say what is compared.
+        device: a CPU has nothing to load.
+    """
+    if device.type != "cuda":
+        return
+    pictures = [torch.rand(1, 3, SMALL, SMALL, device=device) for _ in range(3)]
+    for protocol in protocols:
+        compare([round_8bit(picture) for picture in pictures], pictures, protocol, None).tolist()
+        if protocol.is_sequence:
+            difference_error(pictures, pictures)
+            flicker(pictures, pictures)
 
 
 @torch.inference_mode()

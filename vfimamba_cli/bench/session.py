@@ -29,6 +29,7 @@ from vfimamba_cli.bench.quality import (
 from vfimamba_cli.bench.results import Results
 from vfimamba_cli.bench.sharing import Place, crew, find_places
 from vfimamba_cli.bench.speed import DTYPES
+from vfimamba_cli.engine.warm_up import warming_up
 from vfimamba_cli.errors import InputError
 from vfimamba_cli.ops.device import choose_device, numbered
 
@@ -153,7 +154,8 @@ def scoring(session: Session) -> Iterator[ScoreClips]:
 
 def make_scorer(request: Request, device: torch.device, share: int) -> ScoreClips:
     """What one of `share` processes measures its clips by."""
-    methods = find_methods(request, device)
+    with warming_up(str(device)):
+        methods = find_methods(request, device)
     lpips = Lpips(device) if request.lpips else None
     return partial(score_clips, methods=methods, device=device, share=share, lpips=lpips)
 
@@ -184,7 +186,8 @@ def open_session(request: Request) -> Session:
     """
     protocols = protocols_of(request.dataset)
     device = numbered(choose_device(request.device))
-    methods = find_methods(request, device)
+    with warming_up(str(device)):
+        methods = find_methods(request, device)
     groups = find_groups(protocols, data=request.data, limit=request.limit)
     totals = [group.total for group in groups]
     most = None if None in totals else max(filter(None, totals), default=0)
