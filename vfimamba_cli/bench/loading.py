@@ -35,16 +35,17 @@ class LoadedClip:
     Attributes:
         name: of the clip.
         frames: (H, W, 3) uint8 by number, on the device.
-        motion: see `motion_percent`, by the numbers of the two given frames.
+        motion: see `motion_percent`, by the numbers of the two given frames; estimated while the
+            clip is measured already.
     """
 
     name: str
     frames: dict[int, Tensor]
-    motion: dict[tuple[int, int], float]
+    motion: dict[tuple[int, int], Future[float]]
 
     def motion_of(self, protocol: Protocol) -> float:
         """Mean over the protocol's pairs."""
-        values = [self.motion[pair.first, pair.second] for pair in protocol.pairs]
+        values = [self.motion[pair.first, pair.second].result() for pair in protocol.pairs]
         return sum(values) / len(values)
 
 
@@ -82,7 +83,7 @@ def load_clips(
     pool = ThreadPoolExecutor(workers)
     try:
         readings = _read_ahead(clips, numbers, pool, ahead)
-        loaded = (_load(reading, pairs, device) for reading in readings)
+        loaded = (_load(reading, pairs, device, pool) for reading in readings)
         with closing(prefetch(loaded, depth=1)) as ahead_of_use:
             yield ahead_of_use
     finally:
@@ -109,13 +110,17 @@ def _in_turn(waiting: deque[_Reading], begun: Iterator[_Reading]) -> Iterator[_R
     yield from waiting
 
 
-def _load(reading: _Reading, pairs: Iterable[Pair], device: torch.device) -> LoadedClip:
+def _load(
+    reading: _Reading, pairs: Iterable[Pair], device: torch.device, pool: ThreadPoolExecutor
+) -> LoadedClip:
     pictures = {number: future.result() for number, future in reading.frames.items()}
     if len(sizes := {picture.shape for picture in pictures.values()}) > 1:
         a, b = sorted(sizes)[:2]
         raise InputError(f"Frames of one clip are {a[1]}x{a[0]} and {b[1]}x{b[0]}: {reading.name}")
     motion = {
-        (pair.first, pair.second): motion_percent(pictures[pair.first], pictures[pair.second])
+        (pair.first, pair.second): pool.submit(
+            motion_percent, pictures[pair.first], pictures[pair.second]
+        )
         for pair in pairs
     }
     frames = {number: torch.from_numpy(picture) for number, picture in pictures.items()}
