@@ -132,6 +132,24 @@ def test_without_network_the_error_names_the_endpoint(monkeypatch, tmp_path):
     assert "HF_ENDPOINT" in caught.value.hint
 
 
+def test_a_hub_that_cannot_be_reached_is_waited_for_once_and_the_cache_is_asked(fake, monkeypatch):
+    fake.add(REPO, "model.pkl", PICKLE, revision="main")
+    path = pull_id(HubId.parse(f"{REPO}:model.pkl"))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    asked = []
+    download = huggingface_hub.hf_hub_download
+
+    def spy(repo, file, **options):
+        asked.append((file, options["local_files_only"]))
+        return download(repo, file, endpoint="http://127.0.0.1:9", **options)  # nobody listens
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", spy)
+    assert pull_id(HubId.parse(REPO)) == path
+    assert asked == [("model.safetensors", False), ("model.pkl", True)]
+    with pytest.raises(CheckpointError, match=r"Cannot reach .*other@main:model.safetensors"):
+        pull_id(HubId.parse("someone/other"))
+
+
 def test_offline_mode_asks_nothing_and_says_so(fake, monkeypatch):
     with pytest.raises(CheckpointError, match="offline mode is on"):
         pull(entry_of(PICKLE), offline=True)

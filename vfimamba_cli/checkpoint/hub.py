@@ -2,7 +2,6 @@
 
 import logging
 import re
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -20,6 +19,10 @@ DEFAULT_FILES = ("model.safetensors", "model.pkl")
 
 class MissingError(CheckpointError):
     """Neither the Hub nor its cache here gives this file; another one it may."""
+
+
+class UnreachableError(MissingError):
+    """The Hub cannot be asked for anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +85,19 @@ def pull_id(hub_id: HubId, *, offline: bool = False) -> Path:
 
 
 def _fetch_any(hub_id: HubId, *, offline: bool) -> Path:
-    """The file named, or the first of the default ones that is to be had."""
-    *earlier, last = [hub_id.file] if hub_id.file else DEFAULT_FILES
-    for file in earlier:
-        with suppress(MissingError):
-            return _fetch(replace(hub_id, file=file), offline=offline)
-    return _fetch(replace(hub_id, file=last), offline=offline)
+    """The file named, or the first of the default ones that is to be had.
+
+    Once the Hub cannot be reached, which takes half a minute to find out, only the cache is asked.
+    """
+    failed: MissingError | None = None
+    for file in [hub_id.file] if hub_id.file else DEFAULT_FILES:
+        unreachable = isinstance(failed, UnreachableError)
+        try:
+            return _fetch(replace(hub_id, file=file), offline=offline or unreachable)
+        except MissingError as error:
+            failed = failed if unreachable else error
+    assert failed is not None
+    raise failed
 
 
 def converted_path(name: str, pickle_sha256: str) -> Path:
@@ -170,8 +180,8 @@ def _offline(origin: HubId) -> MissingError:
     )
 
 
-def _unreachable(origin: HubId, error: Exception) -> MissingError:
-    return MissingError(
+def _unreachable(origin: HubId, error: Exception) -> UnreachableError:
+    return UnreachableError(
         f"Cannot reach {_endpoint()} ({error.__cause__ or error}): {origin}",
         hint="Check the network, or name a mirror in HF_ENDPOINT; "
         "`--model vfimamba-s` needs no download",
