@@ -68,13 +68,14 @@ def test_a_gif_too_fast_for_players_is_refused_and_a_slower_one_is_not(tmp_path)
     assert len(colors(target)) == 5
 
 
-def test_sound_that_an_animation_has_no_place_for_is_said(tmp_path):
+def test_sound_and_colors_that_an_animation_has_no_place_for_are_said(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=2, size=(64, 48))
     said = []
     interpolate_video(
         tmp_path / "in.mp4", tmp_path / "out.gif", engine=ENGINE, announce=said.append
     )
     assert any("(aac) is dropped: GIF cannot hold it" in line for line in said)
+    assert any("Each picture keeps 256 colors" in line for line in said)
 
 
 @pytest.mark.parametrize("rate", [25, Fraction(30000, 1001)])
@@ -111,4 +112,4 @@ def test_soft_edges_that_a_gif_cannot_hold_are_said_and_refused_when_strict(tmp_
         interpolate_video(source, target, engine=ENGINE, writing=strict)
     said.clear()
     interpolate_video(target, tmp_path / "again.gif", engine=ENGINE, announce=said.append)
-    assert not any("partly transparent" in line for line in said)
+    assert not any("partly transparent" in line or "256 colors" in line for line in said)

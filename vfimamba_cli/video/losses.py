@@ -27,8 +27,10 @@ def losses_of_the_file(
         f"The pictures lose {what}: {encoder.name} does not take it."
         for what in losses_of_color(info.color, color)
     ]
-    if info.color.alpha and encoder.name == "gif" != info.codec:
-        losses.append("Pixels that are partly transparent become wholly so or not at all: GIF.")
+    if encoder.name == "gif" != info.codec:
+        losses.append("Each picture keeps 256 colors, and those between are dithered: GIF.")
+        if info.color.alpha:
+            losses.append("Pixels that are partly transparent become wholly so or not at all: GIF.")
     losses += losses_of_tags(info.color, color, container, encoder)
     if source.chapters() and (container.only or not container.chapters):
         losses.append(f"The chapters are dropped: {container.title} cannot hold them.")
