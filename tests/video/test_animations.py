@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.clips import make_clip
+from tests.lossless import color_of, scene, write_lossless
 from vfimamba_cli.errors import OutputError
 from vfimamba_cli.pipeline import interpolate_video
 from vfimamba_cli.pipeline.options import EngineOptions, TimeOptions
@@ -85,6 +86,14 @@ def test_a_webp_has_all_its_frames_and_their_times(tmp_path, rate):
     durations = list(frame_durations((tmp_path / "out.webp").read_bytes()))
     assert len(durations) == 7  # the last one is held, and stored once
     assert float(sum(durations)) == pytest.approx(4 / float(rate), abs=0.002)
+
+
+def test_a_webp_in_which_nothing_changes_is_refused(tmp_path):
+    write_lossless(tmp_path / "in.mkv", [scene(color_of("yuv420p"), 64, 48)] * 3)
+    with pytest.raises(OutputError, match="All 6 pictures are the same") as said:
+        interpolate_video(tmp_path / "in.mkv", tmp_path / "out.webp", engine=ENGINE)
+    assert ".apng" in said.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
 
 
 def test_a_webp_that_is_shorter_than_planned_is_noticed(tmp_path):

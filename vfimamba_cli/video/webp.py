@@ -19,8 +19,14 @@ def verify_webp(path: Path, *, frame_count: int, duration_seconds: Fraction) -> 
         OutputError: naming what is there and what should be.
     """
     durations = list(frame_durations(path.read_bytes()))
+    if not durations:
+        raise OutputError(
+            f"All {frame_count} pictures are the same, of which the library makes a WebP that "
+            f"neither moves nor lasts: {path}",
+            hint="Write .apng or .gif instead",
+        )
     off = abs(sum(durations) - duration_seconds)
-    if not 0 < len(durations) <= frame_count or off > ROUNDING_SECONDS * frame_count:
+    if len(durations) > frame_count or off > ROUNDING_SECONDS * frame_count:
         raise OutputError(
             f"The written file has {len(durations)} frames of {float(sum(durations))} s in all "
             f"instead of {frame_count} of {float(duration_seconds)} s: {path}",
