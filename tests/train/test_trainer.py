@@ -1,5 +1,6 @@
 import math
 import sys
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -79,6 +80,12 @@ def test_a_run_leaves_weights_average_and_log(tmp_path):
         "ema-00000020.safetensors", "ema.safetensors", "last.safetensors", "metrics.jsonl",
         "state.pt",
     }  # fmt: skip
+
+
+def test_what_is_left_of_a_run_by_the_clock_is_what_the_clock_leaves(tmp_path):
+    trainer = trainer_in(tmp_path, recipe_of(steps=None, minutes=60.0))
+    trainer.run(stop_after(trainer, 1))
+    assert trainer.said[-1].endswith("0.0 % done, 60.0 min left")
 
 
 def test_the_last_averages_and_the_best_one_are_kept(tmp_path, monkeypatch):
@@ -217,14 +224,26 @@ class Pair(Processes):
             other[Numbers._fields.index(name)] = value
         return torch.stack((numbers, other))
 
+    def wait(self, device):
+        time.sleep(self.late)
 
-def first_of_two(folder, **other):
+
+def first_of_two(folder, *, late=0.0, **other):
     pair = Pair(rank=0, count=2)
     object.__setattr__(pair, "other", other)
+    object.__setattr__(pair, "late", late)
     trainer = trainer_in(folder, processes=pair)
     trainer.batches.ranks = 2
     trainer.average_gradients = lambda: None
     return trainer
+
+
+def test_the_clock_starts_when_all_processes_are_ready(tmp_path):
+    trainer = first_of_two(tmp_path, late=1.0)
+    trainer.run(stop_after(trainer, 1))
+    (first, *_) = entries_of(tmp_path, "train")
+    assert trainer.clock < 1
+    assert first["samples_per_second"] > 2 * 4
 
 
 def test_all_processes_stop_where_one_is_stopped(tmp_path):

@@ -76,6 +76,11 @@ class Processes:
             torch.cuda.synchronize(device)
             time.sleep(SETTLING_SECONDS)
 
+    def wait(self, device: torch.device) -> None:
+        """Until all have come here."""
+        if self.count > 1:
+            self.gather(torch.zeros(1, device=device)).tolist()
+
     def from_first(self, value: Value | None) -> Value:
         """What the first process has; the others may give None."""
         if self.count == 1:

@@ -105,6 +105,7 @@ class Trainer:
         ahead = BatchesAhead(self.batches)
         batch = ahead.at(self.step, self.phase)
         self.enter_phase(batch)
+        self.processes.wait(self.batches.device)  # some compile for a minute, others find it done
         self.began = time.monotonic()
         window, log, save = Window(), Every(LOG_SECONDS), Every(SAVE_SECONDS)
         validation = Every(VALIDATE_SECONDS)
@@ -230,14 +231,15 @@ class Trainer:
 
     def log(self, window: Window) -> None:
         """Write down the means since the last time."""
-        means, progress = window.means(), self.progress()
-        left = self.clock * (1 - progress) / max(progress, 1e-9)
+        means, clock = window.means(), self.clock
+        progress = min(self.recipe.progress(self.step, clock), 1.0)
+        left = clock * (1 - progress) / max(progress, 1e-9)
         self.logbook.write(
             "train",
             {"step": self.step, "seconds": self.seconds, "lr": self.current_rate, **means},
             f"step {self.step}  loss {means['loss']:.4f}  PSNR {means['psnr_db']:.2f} dB  "
             f"{means['samples_per_second']:.1f} samples/s  lr {self.current_rate:.1e}  "
-            f"{100 * progress:.1f} % done, {max(left, 0) / 60:.1f} min left",
+            f"{100 * progress:.1f} % done, {left / 60:.1f} min left",
         )
 
     @property
