@@ -25,7 +25,7 @@ from vfimamba_cli.metrics import (
 )
 
 PIXELS_AT_ONCE = 1 << 20
-SMALL = 64  # side of the pictures that nothing is learned from
+SMALL = 64  # pixels a side of what is rehearsed with
 
 SSIM = {"matlab": ssim_matlab, "uniform": ssim_uniform}
 
