@@ -61,6 +61,54 @@ def test_nothing_between_start_and_end_is_refused(tmp_path):
         frames_of(tmp_path / "in.mp4", start_seconds=Fraction(3))
 
 
+SECONDS = [0, 1, 2, 3, 4, 60, 61]  # when six pictures appear, and the end
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (0, 20, [0, 1, 2, 3, 4, 20]),  # gone at the end
+        (20, None, [20, 60, 61]),  # there from the start
+        (20, 30, [20, 30]),
+        (56, 70, [56, 60, 61]),
+        (59, None, [60, 61]),  # soon enough
+    ],
+)
+def test_a_picture_that_is_held_long_is_there_for_the_part_of_its_time(
+    tmp_path, start, end, expected
+):
+    make_clip(tmp_path / "in.mp4", frames=6, ticks=SECONDS, time_base=Fraction(1), audio=False)
+    _, whole = frames_of(tmp_path / "in.mp4")
+    info, part = frames_of(tmp_path / "in.mp4", start_seconds=start, end_seconds=end)
+    times = [frame.pts_seconds for frame in part] + [part[-1].end_seconds]
+    assert times == expected
+    assert (info.start_seconds, info.end_seconds) == (times[0], times[-1])
+    shown = [frame for frame in whole if frame.end_seconds > times[0]]
+    assert all(same_planes(a, b) for a, b in zip(part, shown, strict=False))
+
+
+def test_in_mp4_the_last_picture_lasts_as_long_as_its_own_packet_says(tmp_path):
+    """With B-frames its packet is not the last, and has the step to the next as its duration."""
+    path, ticks = tmp_path / "in.mp4", [0, 40, 80, 2080, 2120, 2160, 2200, 2240]
+    with av.open(str(path), "w", container_options={"video_track_timescale": "1000"}) as container:
+        stream = container.add_stream("libx264", 25, options={"x264-params": "bframes=2:b-adapt=0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        durations = dict(zip(ticks, np.diff(ticks).tolist(), strict=False))
+        for i, tick in enumerate(ticks[:-1]):
+            picture = make_picture(pan_planes(i, 64, 48), "yuv420p")
+            picture.pts, picture.time_base = tick, Fraction(1, 1000)
+            picture.duration = durations[tick]
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    assert max(packets, key=lambda packet: packet.pts).duration == 2000
+    info, frames = frames_of(path)
+    assert [frame.pts_seconds * 1000 for frame in frames] == ticks[:-1]
+    assert info.duration_seconds * 1000 == ticks[-1]
+
+
 SIZE = 96, 192
 
 

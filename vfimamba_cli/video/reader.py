@@ -96,7 +96,9 @@ class VideoReader:
             part = self._part.part(start, end) or self._nothing_there()
             if part.start > self._part.start:
                 self._opened.close()
-                self._opened, pictures = Pictures.starting_at(self.path, scan, part.start)
+                since = max((t for t in scan.pts if t <= part.start), default=part.start)
+                self._opened, pictures = Pictures.starting_at(self.path, scan, since)
+                pictures = ((max(ticks, part.start), picture) for ticks, picture in pictures)
             pictures = takewhile(lambda picture: picture[0] < part.end, pictures)
             self._part, self.info = part, describe_part(self.info, part)
         return deinterlaced(pictures, self._opened.stream) if self._deinterlace else pictures

@@ -1,11 +1,14 @@
 """Read a file's packets once, undecoded: when its pictures are shown, and is all of it there."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from math import ceil, floor
 from pathlib import Path
 from statistics import median, median_low
+from typing import NamedTuple
 
 from av.container import InputContainer
 from av.packet import Packet
@@ -47,30 +50,38 @@ class Scan:
     def part(self, start: Fraction | None, end: Fraction | None) -> "Scan | None":
         """Only the pictures that appear from `start` on and before `end`; None if there are none.
 
+        One that is held for more than twice as long as most belongs to every part of that time: it
+        appears at `start` where it is on the screen then, and is gone at `end`.
+
         Args:
             start, end: in ticks after the first picture; None for no limit.
         """
         all_pts = self.pts or range(self.packets)
         first = self.start + (start or 0)
         stop = self.end if end is None else self.start + end
-        kept = [index for index, pts in enumerate(all_pts) if first <= pts < stop]
-        if not kept:
+        begin, over = bisect_left(all_pts, first), bisect_left(all_pts, stop)
+        following = all_pts[begin] if begin < len(all_pts) else self.end
+        long = 2 * self.typical
+        held = begin > 0 and following - first > long
+        kept = [*([ceil(first)] if held else []), *all_pts[begin:over]]
+        if not kept or not first < stop:
             return None
-        last = kept[-1]
-        following = all_pts[last + 1] if last + 1 < len(all_pts) else self.end
-        return Scan(
-            packets=len(kept),
-            pts=tuple(all_pts[kept[0] : last + 1]),
-            last_duration=following - all_pts[last],
-        )
+        following = all_pts[over] if over < len(all_pts) else self.end
+        if following - all_pts[over - 1] > long:
+            following = max(min(following, floor(stop)), kept[-1] + 1)
+        return Scan(packets=len(kept), pts=tuple(kept), last_duration=following - kept[-1])
+
+    @property
+    def typical(self) -> int:
+        """Ticks that most pictures last, or more."""
+        gaps = [after - before for before, after in pairwise(self.pts)]
+        return median_low((*gaps, self.last_duration))
 
     def varies(self, time_base: Fraction) -> bool:
         """Whether some picture lasts longer or shorter than most, by more than a millisecond."""
-        gaps = [after - before for before, after in pairwise(self.pts)]
-        typical = median_low((*gaps, self.last_duration))
-        return any(
-            abs(gap - typical) * time_base > JITTER_SECONDS for gap in (*gaps, self.last_duration)
-        )
+        gaps = (*(after - before for before, after in pairwise(self.pts)), self.last_duration)
+        typical = self.typical
+        return any(abs(gap - typical) * time_base > JITTER_SECONDS for gap in gaps)
 
     @property
     def frame_count(self) -> int:
@@ -97,7 +108,7 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
     check_header_size(path)
     check_index(container, path)
     packets = 0
-    shown: list[tuple[int, int]] = []
+    shown: list[Timed] = []
     end_seconds = Fraction(0)
     for packet in data_packets(container):
         if packet.is_corrupt:
@@ -107,21 +118,28 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
             continue
         packets += 1
         if packet.pts is not None and not packet.is_discard:
-            shown.append((packet.pts, packet.duration or 0))
+            shown.append(Timed(packet.pts, packet.dts, packet.duration or 0))
     if not packets:
         raise InputError(f"The video stream holds no pictures: {path}")
     check_duration(container, path, end_seconds=end_seconds)
-    durations = dict(shown)
-    pts = tuple(sorted(durations))
+    pts = tuple(sorted({packet.pts for packet in shown}))
     return Scan(
         packets=packets,
         pts=pts,
-        last_duration=_last_duration(durations[pts[-1]], pts, stream) if pts else 1,
+        last_duration=_last_duration(shown, pts, stream) if pts else 1,
     )
 
 
-def _last_duration(said: int, pts: Sequence[int], stream: VideoStream) -> int:
-    """See `Scan.last_duration`; `said` is 0 where the packet says nothing.
+class Timed(NamedTuple):
+    """A packet, in ticks."""
+
+    pts: int
+    dts: int | None
+    duration: int
+
+
+def _last_duration(shown: Sequence[Timed], pts: Sequence[int], stream: VideoStream) -> int:
+    """See `Scan.last_duration`; packets that say nothing have a duration of 0.
 
     A rate of one frame per tick is how FFmpeg fills in for a container that says nothing. Where
     the times are further apart, such a packet's duration is no statement either.
@@ -129,8 +147,24 @@ def _last_duration(said: int, pts: Sequence[int], stream: VideoStream) -> int:
     nominal = nominal_rate(stream) * (as_fraction(stream.time_base) or 1)
     gaps = [after - before for before, after in pairwise(pts)]
     typical = round(median(gaps)) if gaps else max(1, round(1 / nominal))
+    said = _said_duration(shown, pts[-1], typical)
     made_up = said == 1 and nominal == 1 and typical > 1
     return said if said > 0 and not made_up else typical
+
+
+def _said_duration(shown: Sequence[Timed], last: int, typical: int) -> int:
+    """That of the picture at `last`, as its packet has it.
+
+    MP4 has the steps from packet to packet as they are decoded. Where these come in another order
+    and the rate varies, only the very last packet's is not one of them.
+    """
+    index = next(i for i in reversed(range(len(shown))) if shown[i].pts == last)
+    packet, *following = shown[index:]
+    if packet.duration == typical or not following:
+        return packet.duration
+    if packet.dts is None or packet.dts + packet.duration != following[0].dts:
+        return packet.duration
+    return following[-1].duration
 
 
 def nominal_rate(stream: VideoStream) -> Fraction:
