@@ -332,3 +332,9 @@ def test_when_writing_fails_nothing_goes_on_reading():
         pump(count(), lambda frames: frames, Passing(), write, lambda: None)
     assert caught.value  # which keeps what was being done from being collected
     assert [thread.name for thread in threading.enumerate() if thread.name == "prefetch"] == []
+
+
+@pytest.mark.parametrize("option", ["cuts", "write_cuts"])
+def test_a_list_of_cuts_that_are_not_to_be_looked_for_is_refused(option):
+    with pytest.raises(OptionError, match="--cut off"):
+        PictureOptions(cut="off", **{option: Path("cuts.txt")})

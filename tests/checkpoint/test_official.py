@@ -113,6 +113,13 @@ def test_damaged_pickles_of_every_kind_end_in_the_same_error(given):
             convert_official(given(content))
 
 
+@pytest.mark.parametrize("content", [b"", b"x" * 100])
+def test_damaged_safetensors_end_in_that_error_too(tmp_path, content):
+    (tmp_path / "given.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"damaged or cut off.*given.safetensors"):
+        convert_official(tmp_path / "given.safetensors")
+
+
 def test_no_such_pickle_is_said(tmp_path):
     with pytest.raises(CheckpointError, match="No such file") as caught:
         convert_official(tmp_path / "no.pkl")

@@ -1,5 +1,6 @@
 """`vfimamba interpolate`, started as a user does: what it prints, what it leaves, how it ends."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -156,6 +157,11 @@ def test_info_looks_at_files_only():
     done = CliRunner().invoke(app, ["info", "-"], input="")
     assert done.exit_code == 3
     assert "interpolate - -o OUT --dry-run" in done.stderr
+
+
+def test_a_file_that_may_not_be_read_is_no_mistyped_option(clip, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.R_OK)  # root may read all
+    assert CliRunner().invoke(app, ["info", str(clip)]).exit_code == 0
 
 
 def test_info_says_what_is_seen(clip):

@@ -73,6 +73,12 @@ def test_nothing_on_standard_input_is_no_video():
     assert done.stdout == b""
 
 
+def test_what_is_wrong_on_standard_input_is_said_of_it():
+    done = piped("-", "-o", "-", data=b"no video at all")
+    assert done.returncode == 3
+    assert done.stderr.split(b"\n")[0].endswith(b": standard input")
+
+
 def plan(source, output, **writing):
     return describe_plan(
         source,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.clips import make_clip
+from tests.lossless import color_of, scene, write_lossless
 from tests.video.test_writer import REAL, double, read, unchanged
 from vfimamba_cli.errors import OptionError, OutputError
 from vfimamba_cli.video import codec_choice, codecs
@@ -192,6 +193,22 @@ def test_a_loss_of_the_pictures_is_said_and_refused_when_strict(tmp_path):
     ]
     with pytest.raises(OutputError, match="chroma, 444 to 420"):
         VideoWriter(target, **times, options=WriteOptions(codec="av1", strict=True))
+
+
+def test_that_r_g_b_loses_chroma_by_choice_is_said_and_what_keeps_it(tmp_path):
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    still = scene(color_of("gbrp10le"), 64, 64)
+    write_lossless(source, [still, still])
+    with VideoReader(source) as reader:
+        info = reader.info
+    times = {"info": info, "timing": unchanged(info)}
+    said = "R'G'B' becomes what most players show, ffv1 in Matroska keeps it"
+    notes = VideoWriter(target, **times, options=WriteOptions(codec="h265")).notes
+    assert f"The pictures lose chroma, 444 to 420: {said}." in notes
+    with pytest.raises(OutputError, match="chroma, 444 to 420") as caught:
+        VideoWriter(target, **times, options=WriteOptions(strict=True))
+    assert "--codec ffv1" in caught.value.hint
+    assert not VideoWriter(target, **times, options=WriteOptions(codec="ffv1", strict=True)).notes
 
 
 def test_every_default_is_among_the_encoders_own_options():

@@ -10,6 +10,7 @@ from tests.clips import make_clip
 from tests.video.test_animations import colors
 from vfimamba_cli.errors import InputError, OptionError, OutputError
 from vfimamba_cli.pipeline import interpolate_video
+from vfimamba_cli.pipeline.describe import describe_video
 from vfimamba_cli.pipeline.options import EngineOptions, TimeOptions
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.pyav import open_for_writing
@@ -82,9 +83,11 @@ def test_pictures_are_never_written_over_themselves(clip, folder):
     interpolate_video(clip, pattern, engine=ENGINE)
     before = {path: path.read_bytes() for path in folder.iterdir()}
     (folder.parent / "link").symlink_to(folder)
-    for same in (pattern, folder.parent / "link" / "%03d.png"):
+    linked = folder.parent / "link" / "%03d.png"
+    writing = WriteOptions(overwrite=True)
+    for given, made in ((pattern, pattern), (pattern, linked), (folder / "002.png", linked)):
         with pytest.raises(OutputError, match="same pictures"):
-            interpolate_video(pattern, same, engine=ENGINE, writing=WriteOptions(overwrite=True))
+            interpolate_video(given, made, engine=ENGINE, writing=writing)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -94,6 +97,23 @@ def test_pictures_become_a_video_of_their_rate(clip, folder):
     interpolate_video(folder / "%05d.png", target, engine=ENGINE)
     with av.open(str(target)) as container:
         assert [round(50 * frame.time, 6) for frame in container.decode(video=0)] == list(range(16))
+
+
+def test_an_error_names_the_pictures_and_not_what_they_were_put_into(clip, folder):
+    pattern = folder / "%05d.png"
+    interpolate_video(clip, pattern, engine=ENGINE)
+    picture = av.VideoFrame.from_ndarray(np.zeros((40, 64, 3), np.uint8), format="rgb24")
+    picture.save(str(folder / "00002.png"))
+    with pytest.raises(InputError, match="change on the way") as caught:
+        interpolate_video(pattern, folder.parent / "out.mp4", engine=ENGINE)
+    assert str(caught.value).endswith(f"64x40 rgb24 at 0.040 s: {pattern}")
+
+
+def test_pictures_can_be_looked_at(clip, folder):
+    interpolate_video(clip, folder / "%05d.png", engine=ENGINE)
+    lines = describe_video(folder / "%05d.png")
+    assert lines[0].startswith(f"{folder}/%05d.png: ")
+    assert "8 frames, 25 fps (assumed" in lines[1]
 
 
 def test_a_missing_picture_is_named(clip, folder):

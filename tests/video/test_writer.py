@@ -392,6 +392,22 @@ def test_an_output_that_cannot_be_is_refused_with_a_hint(tmp_path, target, messa
     assert (tmp_path / "there.mp4").read_bytes() == b"precious"
 
 
+def test_a_link_stays_one_and_what_it_points_to_is_written(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    make_clip(tmp_path / "in.mp4", frames=2, audio=False)
+    link, there = tmp_path / "link.mp4", tmp_path / "elsewhere" / "there.mp4"
+    link.symlink_to(there)
+    for _ in range(2):  # it points to nothing at first
+        double(tmp_path / "in.mp4", link, overwrite=True)
+        assert link.is_symlink()
+        assert len(read(there)[1]) == 4
+        assert list(there.parent.iterdir()) == [there]
+    link.unlink()
+    link.symlink_to(tmp_path / "nowhere" / "there.mp4")
+    with pytest.raises(OutputError, match=r"folder does not exist: .*/nowhere"):
+        double(tmp_path / "in.mp4", link)
+
+
 def test_an_output_name_that_is_too_long_is_refused_with_a_fitting_hint(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=2)
     for length in (300, 248):  # the longer one with `.part` only

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from vfimamba_cli.checkpoint import store
@@ -49,6 +50,7 @@ DAMAGED = (  # what torch.load raises on bytes that are no pickle of tensors, or
     ArithmeticError,
     MemoryError,
     struct.error,
+    SafetensorError,  # it reads `.safetensors` too
 )
 
 

@@ -8,7 +8,9 @@ import typer
 from vfimamba_cli.cli.errors import user_errors
 
 
-def info(source: Annotated[Path, typer.Argument(metavar="IN", help="Video to look at")]) -> None:
+def info(
+    source: Annotated[Path, typer.Argument(metavar="IN", readable=False, help="Video to look at")],
+) -> None:
     """Say what is seen of IN, and what `interpolate` would make of it."""
     with user_errors():
         from vfimamba_cli.pipeline.describe import describe_video  # torch and av load here

@@ -29,7 +29,9 @@ AUDIO: dict[str, Literal["stretch", "drop"]] = {"stretch": "stretch", "drop": "d
 
 
 def interpolate(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Video to read; - is a pipe")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", readable=False, help="Video to read; - is a pipe")
+    ],
     output: Annotated[
         Path | None,
         typer.Option(

@@ -1,6 +1,7 @@
 """For people: what a video is, and what will become of it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from vfimamba_cli.video.containers import PIPE
 from vfimamba_cli.video.info import StreamInfo, VideoInfo
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.reader import VideoReader
+from vfimamba_cli.video.sequence import is_sequence
+from vfimamba_cli.video.spool import spooled
 from vfimamba_cli.video.streams import StreamPlan
 from vfimamba_cli.video.writer import VideoWriter
 
@@ -53,8 +56,10 @@ def describe_video(source: str | Path) -> list[str]:
             "Standard input can be read only once, and is not looked at",
             hint="Give a file, or see what `vfimamba interpolate - -o OUT --dry-run` would do",
         )
-    with VideoReader(source) as reader:
-        lines = list(info_lines(reader.info))
+    numbered = is_sequence(Path(source)) and not Path(source).exists()
+    with spooled(Path(source)) as file, VideoReader(file) as reader:
+        found = replace(reader.info, path=Path(source))
+        lines = list(info_lines(replace(found, rate_assumed=True) if numbered else found))
         pictures = PictureOptions(deinterlace=reader.info.interlaced)
     try:
         plan = describe_plan(source, pictures=pictures, writing=WriteOptions(overwrite=True))

@@ -94,6 +94,11 @@ class PictureOptions:
             raise OptionError(
                 f"A run of repeats has 2 frames or more, got {self.dedup}", hint="Try --dedup 6"
             )
+        if self.cut == "off" and (self.cuts or self.write_cuts):
+            raise OptionError(
+                "--cut off looks for no cuts, and keeps to none and writes none either",
+                hint="Leave it out beside --cuts and --write-cuts",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

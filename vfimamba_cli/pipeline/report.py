@@ -82,8 +82,8 @@ class Report:
             if self.frames[kind] and not (kind == "source" and kept == self.source_frames)
         )
         return (
-            f"{self.output or 'discarded'}: {self.source_frames} -> {self.frames.total()} frames "
-            f"({kinds}), "
+            f"{self.output or 'discarded'}: {self.source_frames} -> {self.frames.total()} frames"
+            f"{f' ({kinds})' if kinds else ''}, "
             f"{float(self.info.rate):.6g} -> {float(self.rate):.6g} fps, "
             f"{self.seconds:.1f} s: {self.frames.total() / self.seconds:.2f} frames/s, "
             f"of them {self.made_rate:.2f} made, which the engine alone makes at "

@@ -1,11 +1,14 @@
 """What of a whole file, beside its streams, another cannot hold."""
 
+from collections.abc import Iterator
+
 from av.container import InputContainer
 
 from vfimamba_cli.frame import ColorSpec
 from vfimamba_cli.video.closest import holds_chroma
 from vfimamba_cli.video.containers import Container
 from vfimamba_cli.video.encoder import Encoder
+from vfimamba_cli.video.formats import model_of
 from vfimamba_cli.video.hdr import hdr_options
 from vfimamba_cli.video.info import VideoInfo
 from vfimamba_cli.video.tags import losses_of_tags
@@ -23,10 +26,7 @@ def losses_of_the_file(
     """A sentence for each thing that is left out: of the pictures, which become `color`, and
     chapters, rotation, pixel shape, side data.
     """
-    losses = [
-        f"The pictures lose {what}: {encoder.name} does not take it."
-        for what in losses_of_color(info.color, color)
-    ]
+    losses = list(losses_of_color(info.color, color, encoder))
     if encoder.name == "gif" != info.codec:
         losses.append("Each picture keeps 256 colors, and those between are dithered: GIF.")
         if info.color.alpha:
@@ -53,13 +53,18 @@ def losses_of_the_file(
     return losses
 
 
-def losses_of_color(before: ColorSpec, after: ColorSpec) -> list[str]:
-    """What pictures of the color `before` do not have any more in the color `after`."""
-    lost = []
+def losses_of_color(before: ColorSpec, after: ColorSpec, encoder: Encoder) -> Iterator[str]:
+    """A sentence for each thing that pictures of `before` do not have any more as `after`."""
+    refused = f"{encoder.name} does not take it"
     if before.alpha and not after.alpha:
-        lost.append("their alpha")
+        yield f"The pictures lose their alpha: {refused}."
     if before.bit_depth > after.bit_depth:
-        lost.append(f"{before.bit_depth - after.bit_depth} of {before.bit_depth} bits")
+        lost = before.bit_depth - after.bit_depth
+        yield f"The pictures lose {lost} of {before.bit_depth} bits: {refused}."
     if not holds_chroma(after.subsampling, before.subsampling):
-        lost.append(f"chroma, {before.subsampling} to {after.subsampling}")
-    return lost
+        chosen = (model_of(before), model_of(after)) == ("rgb", "yuv")
+        shown = "R'G'B' becomes what most players show, ffv1 in Matroska keeps it"
+        yield (
+            f"The pictures lose chroma, {before.subsampling} to {after.subsampling}: "
+            f"{shown if chosen else refused}."
+        )

@@ -89,12 +89,13 @@ def join_pictures(path: Path, rate: Fraction, joined: Path) -> None:
 def check_no_pictures(path: Path, source: Path, *, overwrite: bool) -> None:
     """Raises OutputError if there are pictures of that name that are to stay, or the source's."""
     there = pictures_of(path)
-    if is_sequence(source) and source.parent.is_dir():
-        read = {picture.resolve() for picture in pictures_of(source).values()}
-        if any(picture.resolve() in read for picture in there.values()):
-            raise OutputError(
-                f"Output and input are the same pictures: {path}", hint="Give another output"
-            )
+    numbered = is_sequence(source) and source.parent.is_dir()
+    given = pictures_of(source).values() if numbered else (source,)
+    read = {picture.resolve() for picture in given}
+    if any(picture.resolve() in read for picture in there.values()):
+        raise OutputError(
+            f"Output and input are the same pictures: {path}", hint="Give another output"
+        )
     if there and not overwrite:
         first = next(iter(there.values()))
         raise OutputError(

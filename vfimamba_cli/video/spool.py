@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryDirectory
 
-from vfimamba_cli.errors import InputError, OptionError
+from vfimamba_cli.errors import InputError, OptionError, VfimambaError
 from vfimamba_cli.video.containers import PIPE
 from vfimamba_cli.video.sequence import is_sequence, join_pictures
 
@@ -33,8 +33,10 @@ def spooled(source: Path, rate: Fraction | None = None) -> Iterator[Path]:
     """
     if is_sequence(source) and not source.exists():
         with TemporaryDirectory(prefix="vfimamba-") as folder:
-            join_pictures(source, rate or DEFAULT_RATE, Path(folder) / "pictures.mov")
-            yield Path(folder) / "pictures.mov"
+            joined = Path(folder) / "pictures.mov"
+            join_pictures(source, rate or DEFAULT_RATE, joined)
+            with errors_name(str(source), instead_of=joined):
+                yield joined
         return
     if rate is not None:
         raise OptionError(
@@ -61,4 +63,15 @@ def spooled(source: Path, rate: Fraction | None = None) -> Iterator[Path]:
             ) from error
         if not spool.stat().st_size:
             raise InputError("Standard input is empty", hint="Pipe a video into it")
-        yield spool
+        with errors_name("standard input", instead_of=spool):
+            yield spool
+
+
+@contextmanager
+def errors_name(given: str, *, instead_of: Path) -> Iterator[None]:
+    """Have errors name what the user gave, not the temporary file in its place."""
+    try:
+        yield
+    except VfimambaError as error:
+        error.args = (str(error).replace(str(instead_of), given),)
+        raise

@@ -43,11 +43,12 @@ def check_target(path: Path, source: Path, *, overwrite: bool, piped: str | None
             )
         return
     with refusal_is_an_output_error(path):
-        if not path.parent.is_dir():
-            raise OutputError(f"The folder does not exist: {path.parent}", hint="Create it first")
-        if not access(path.parent, W_OK | X_OK):
+        folder = pointed_at(path).parent
+        if not folder.is_dir():
+            raise OutputError(f"The folder does not exist: {folder}", hint="Create it first")
+        if not access(folder, W_OK | X_OK):
             raise OutputError(
-                f"Cannot write here (nothing may be added to {path.parent}): {path}",
+                f"Cannot write here (nothing may be added to {folder}): {path}",
                 hint="Choose another folder with --output",
             )
         if is_sequence(path) and path.suffix.lower() in SEQUENCES:
@@ -65,6 +66,11 @@ def check_target(path: Path, source: Path, *, overwrite: bool, piped: str | None
             raise OutputError(f"The output exists already: {path}", hint="Pass --yes to replace it")
 
 
+def pointed_at(path: Path) -> Path:
+    """What is there if `path` is a link, which stays one; or else `path`."""
+    return path.resolve() if path.is_symlink() else path
+
+
 def is_same(path: Path, other: Path) -> bool:
     """Whether both are there, and one file, whatever its names."""
     return path.exists() and other.exists() and path.samefile(other)
@@ -72,7 +78,7 @@ def is_same(path: Path, other: Path) -> bool:
 
 @contextmanager
 def part_file(path: Path) -> Iterator[Path]:
-    """A new file beside `path`, to be written to; becomes `path` when the block succeeds.
+    """A new file beside `path`, or what that links to; becomes it when the block succeeds.
 
     A pipe is written to as it is; numbered pictures all appear at the end.
 
@@ -91,10 +97,11 @@ def part_file(path: Path) -> Iterator[Path]:
             yield part
         return
     with refusal_is_an_output_error(path):
-        part = _create_part(path)
+        final = pointed_at(path)
+        part = _create_part(final)
     try:
         yield part
-        part.replace(path)
+        part.replace(final)
     except BaseException:
         part.unlink(missing_ok=True)
         raise

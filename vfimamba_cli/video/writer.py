@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from vfimamba_cli.errors import OutputError
 from vfimamba_cli.frame import Frame
 from vfimamba_cli.video.codec_choice import choose_encoder
-from vfimamba_cli.video.containers import PIPE, container_for
+from vfimamba_cli.video.containers import MATROSKA, PIPE, container_for
 from vfimamba_cli.video.encoder import (
     add_video_stream,
     encodable,
@@ -117,7 +117,9 @@ class VideoWriter:
         if losses and self.options.strict:
             raise OutputError(
                 f"{self.container.title} cannot hold all of {self.info.path}: {' '.join(losses)}",
-                hint="Choose an output name that ends in .mkv, which holds nearly everything, or "
+                hint="Try --codec ffv1, which keeps pictures as they are, or leave out --strict"
+                if self.container is MATROSKA
+                else "Choose an output name that ends in .mkv, which holds nearly everything, or "
                 "leave out --strict",
             )
         most = self.container.most_per_second
