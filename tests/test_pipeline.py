@@ -17,6 +17,7 @@ from tests.video.test_parts import woven
 from vfimamba_cli.engine.interpolator import Interpolator
 from vfimamba_cli.errors import InputError, OptionError, OutputError
 from vfimamba_cli.pipeline import discard_frames, interpolate_video, look_singly, pump
+from vfimamba_cli.pipeline.describe import describe_plan
 from vfimamba_cli.pipeline.job import default_output
 from vfimamba_cli.pipeline.options import EngineOptions, PictureOptions, TimeOptions
 from vfimamba_cli.pipeline.report import Report, Watch
@@ -217,6 +218,19 @@ def test_how_to_write_is_checked_before_any_model_is_loaded(tmp_path, monkeypatc
         interpolate_video(
             tmp_path / "in.mp4", tmp_path / "out.mp4", writing=WriteOptions(**options)
         )
+
+
+def test_times_that_matroska_cannot_tell_apart_are_refused_before_any_model_is_loaded(
+    tmp_path, monkeypatch
+):
+    source, ticks = tmp_path / "in.mkv", [0, 42, 83, 84, 125, 167]
+    make_clip(source, frames=5, ticks=ticks, time_base=Fraction(1, 1000), audio=False)
+    monkeypatch.setattr("vfimamba_cli.pipeline.load_model", lambda _: pytest.fail("loaded"))
+    with pytest.raises(OutputError, match=r"frame at 0.0835 s, which lasts 0.5 ms") as caught:
+        interpolate_video(source, tmp_path / "out.mkv", engine=TINY_CPU)
+    assert ".mp4 or .nut" in caught.value.hint
+    assert describe_plan(source, tmp_path / "out.nut")
+    assert describe_plan(source, tmp_path / "out.mkv", time=TimeOptions(slowmo=2))
 
 
 def test_the_output_is_looked_at_before_any_model_is_loaded(tmp_path, monkeypatch):

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
 
 from vfimamba_cli.errors import InputError, OptionError
@@ -120,16 +122,37 @@ def prepare(
         if pictures.write_cuts is not None:
             used = filter(None, (given, target, pictures.mask, pictures.cuts))
             check_new(pictures.write_cuts, overwrite=writing.overwrite, used=used)
+        writer = VideoWriter(target, info=reader.info, timing=plan.timing, options=writing)
+        if not pictures.dedup:  # which moves frames apart
+            check_spans(reader, plan, writer)
         yield Job(
             reader=reader,
             plan=plan,
-            writer=VideoWriter(target, info=reader.info, timing=plan.timing, options=writing),
+            writer=writer,
             pictures=pictures,
             listed=None if pictures.cuts is None else read_cuts(pictures.cuts),
             mask=None
             if pictures.mask is None
             else Mask.read(pictures.mask, height=reader.info.height, width=reader.info.width),
         )
+
+
+def check_spans(reader: VideoReader, plan: Plan, writer: VideoWriter) -> None:
+    """See that the container tells all frames from one another, if some follow that closely.
+
+    Raises:
+        OutputError: naming the first that it does not.
+    """
+    tick, shortest = writer.container.tick_seconds, reader.shortest_seconds()
+    if tick is None or shortest is None:
+        return
+    parts = ceil(Fraction(plan.timing.frame_count, reader.info.frame_count))
+    if shortest * plan.timing.time_map.scale / parts > tick:
+        return
+    spans = pairwise(map(plan.timing.time_map, reader.times()))
+    slots = (slot for i, span in enumerate(spans) for slot in plan.timeline.slots(i, *span))
+    for before, after in pairwise(slots):
+        writer.check_span(before.pts_seconds, after.pts_seconds)
 
 
 def default_output(source: Path, rate: Fraction) -> Path:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain, takewhile
+from itertools import chain, pairwise, takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -102,6 +102,20 @@ class VideoReader:
             pictures = takewhile(lambda picture: picture[0] < part.end, pictures)
             self._part, self.info = part, describe_part(self.info, part)
         return deinterlaced(pictures, self._opened.stream) if self._deinterlace else pictures
+
+    def times(self) -> list[Fraction]:
+        """When each frame appears, and when the last one ends, in seconds, as `frames` has them.
+
+        Known before one is decoded; none where the file holds no times.
+        """
+        origin, time_base = self.info.origin_seconds, self.info.time_base
+        return [ticks * time_base - origin for ticks in self._part.times]
+
+    def shortest_seconds(self) -> Fraction | None:
+        """How long the shortest frame lasts; None where the file holds no times."""
+        gaps = (after - before for before, after in pairwise(self._part.times))
+        shortest = min(gaps, default=None)
+        return None if shortest is None else shortest * self.info.time_base
 
     def _nothing_there(self) -> Scan:
         start, end = self._limits

@@ -77,6 +77,11 @@ class Scan:
         gaps = [after - before for before, after in pairwise(self.pts)]
         return median_low((*gaps, self.last_duration))
 
+    @property
+    def times(self) -> tuple[int, ...]:
+        """`pts`, and when the last picture ends; empty without times."""
+        return (*self.pts, self.end) if self.pts else ()
+
     def varies(self, time_base: Fraction) -> bool:
         """Whether some picture lasts longer or shorter than most, by more than a millisecond."""
         gaps = (*(after - before for before, after in pairwise(self.pts)), self.last_duration)

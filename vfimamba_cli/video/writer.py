@@ -166,7 +166,7 @@ class VideoWriter:
             OutputError: if the encoder or the disk refuses, or the container's ticks are too
                 coarse to tell the frame's time from its end.
         """
-        self._check_tick(frame)
+        self.check_span(frame.pts_seconds, frame.end_seconds)
         with failure_is_an_output_error(self.path):
             picture = encodable(frame, self.encoder.name, self.time_base)
             self._durations[picture.pts] = picture.duration
@@ -186,16 +186,20 @@ class VideoWriter:
                 packet.duration = self._durations.pop(packet.pts, packet.duration or 0)
                 self._container.mux(packet)
 
-    def _check_tick(self, frame: Frame) -> None:
-        """See that the container's ticks tell the frame's time from its end."""
+    def check_span(self, start: Fraction, end: Fraction) -> None:
+        """See that the container's ticks tell the time of a frame, in seconds, from its end.
+
+        Raises:
+            OutputError: they are too coarse.
+        """
         tick = self.container.tick_seconds or self.time_base
-        if round(frame.pts_seconds / tick) < round(frame.end_seconds / tick):
+        if round(start / tick) < round(end / tick):
             return
         raise OutputError(
-            f"{self.container.title} cannot hold the frame at {float(frame.pts_seconds)} s, which "
-            f"lasts {float(frame.duration_seconds) * 1000} ms; its times are whole multiples of "
+            f"{self.container.title} cannot hold the frame at {float(start):g} s, which "
+            f"lasts {float(end - start) * 1000:g} ms; its times are whole multiples of "
             f"{float(tick) * 1000:g} ms: {self.path}",
-            hint="Choose an output name that ends in .mp4"
+            hint="Choose an output name that ends in .mp4 or .nut, or a smaller --factor"
             if self.container.tick_seconds
             else "Use a smaller factor",
         )
