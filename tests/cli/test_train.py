@@ -118,6 +118,23 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(folders):
         assert said in done.stdout
 
 
+def test_a_dry_run_refuses_what_the_run_would(folders, tmp_path):
+    small = ("--model", "tiny", "--batch", 2, "--crop", 32, "--steps", 3, "--device", "cpu")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.mp4").write_bytes(b"x")
+    (tmp_path / "file").touch()
+    for more, code, message in (
+        (("--resume",), 2, "No run to resume"),
+        (("--out", tmp_path / "file"), 4, "A file, not a folder"),
+        (("--val", tmp_path / "empty"), 3, "No video"),
+        (("--data", tmp_path / "bad"), 3, "None of the 1 videos can be"),
+    ):
+        for dry in (("--dry-run",), ()):
+            done = train(folders, *small, *more, *dry)
+            assert (done.exit_code, message in done.stderr) == (code, True), done.output
+
+
 def test_photographs_that_a_stage_does_not_move_are_named(folders):
     small = ("--model", "tiny", "--batch", 2, "--crop", 32, "--steps", 3, "--device", "cpu")
     photos = folders / "photos"

@@ -80,7 +80,9 @@ def read_entries(path: Path) -> list[Entry]:
             entry = json.loads(line)
             entries.append(entry | {"step": int(entry["step"]), "kind": str(entry["kind"])})
         except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f"The log of the run is damaged: {path}: {line[:80]}") from error
+            raise InputError(
+                f"The log of the run is damaged: {path}: {line[:80]}", hint="Remove that line"
+            ) from error
     return entries
 
 

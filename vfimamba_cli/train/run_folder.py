@@ -95,16 +95,17 @@ class RunFolder:
         """Averages of the last steps that were saved, oldest first."""
         return sorted(self.path.glob("ema-*.safetensors"))
 
-    def prepare(self, *, resume: bool) -> None:
-        """Create the folder, or check that it holds a run to resume.
-
-        The log of a run that ended before its first save, which cannot be resumed, is moved
-        aside; what a killed process left half written is removed.
+    def check(self, *, resume: bool) -> None:
+        """See that a run can go on in the folder, or begin there; changes nothing.
 
         Raises:
             OptionError: nothing to resume, or a run or weights that would be overwritten.
-            OutputError: the folder cannot be created.
+            OutputError: it is a file.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(
+                f"A file, not a folder: {self.path}", hint="Name another folder with --out"
+            )
         if resume and not self.state.is_file():
             raise OptionError(
                 f"No run to resume: {self.state} does not exist",
@@ -120,6 +121,18 @@ class RunFolder:
                 f"The folder already holds weights, but no state to resume from: {self.path}",
                 hint="Name another folder with --out, or move these weights away",
             )
+
+    def prepare(self, *, resume: bool) -> None:
+        """Create the folder, or check that it holds a run to resume.
+
+        The log of a run that ended before its first save, which cannot be resumed, is moved
+        aside; what a killed process left half written is removed.
+
+        Raises:
+            OptionError: as `check`.
+            OutputError: as `check`, or the folder cannot be created.
+        """
+        self.check(resume=resume)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             for part in self.path.glob("*.part"):

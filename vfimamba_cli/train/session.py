@@ -12,6 +12,7 @@ from vfimamba_cli.checkpoint.load import TINY_SPEC, find_weights, unknown_model
 from vfimamba_cli.checkpoint.manifest import read_manifest
 from vfimamba_cli.checkpoint.store import load_weights, read_checkpoint
 from vfimamba_cli.data.batches import TripletBatches
+from vfimamba_cli.data.clips import VIDEO_SUFFIXES, find_files
 from vfimamba_cli.errors import CheckpointError, OptionError
 from vfimamba_cli.model.registry import ModelSpec
 from vfimamba_cli.model.vfimamba import VFIMamba
@@ -120,6 +121,9 @@ def dry_run(session: Session, recipe: Recipe, *, announce: Announce) -> None:
     with joined_processes(session.device) as processes:
         say = announce if processes.is_first else lambda _: None
         share = processes.share_of(recipe.batch)
+        RunFolder(session.out).check(resume=session.resume)
+        if session.validation is not None:
+            find_files(session.validation, VIDEO_SUFFIXES, "video")
         device = set_up(own_device(session, processes))
         network = make_network(session, recipe, device)
         say(describe_network(network, session, recipe))

@@ -152,6 +152,11 @@ def survey(recipe: Recipe, *, data: Path, photos: Path | None, announce: Announc
     for folder, suffixes, kind in folders:
         paths = find_files(folder, suffixes, kind)
         nbytes = sum(in_threads(decoded_bytes, paths))
+        if not nbytes:
+            raise InputError(
+                f"None of the {len(paths)} {kind}s can be read: {folder}",
+                hint=f"Put {kind}s there that play elsewhere",
+            )
         announce(f"{kind}s: {len(paths)} of {folder}, {nbytes / 1e9:.2f} GB decoded")
 
 
