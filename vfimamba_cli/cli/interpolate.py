@@ -124,7 +124,7 @@ def interpolate(
         typer.Option(metavar="NAME=VALUE", help="An option of the encoder's own; repeatable"),
     ] = None,
     audio: Annotated[
-        str, typer.Option(help="stretch or drop: what becomes of sound with --slowmo")
+        str, typer.Option(help="stretch sound with --slowmo, or drop it in any case")
     ] = "stretch",
     strict: Annotated[
         bool,
