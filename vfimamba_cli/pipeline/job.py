@@ -123,7 +123,7 @@ def prepare(
             used = filter(None, (given, target, pictures.mask, pictures.cuts))
             check_new(pictures.write_cuts, overwrite=writing.overwrite, used=used)
         writer = VideoWriter(target, info=reader.info, timing=plan.timing, options=writing)
-        if not pictures.dedup:  # which moves frames apart
+        if reader.info.count_exact and not pictures.dedup:  # else there may be other frames
             check_spans(reader, plan, writer)
         yield Job(
             reader=reader,
