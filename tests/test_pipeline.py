@@ -233,6 +233,20 @@ def test_times_that_matroska_cannot_tell_apart_are_refused_before_any_model_is_l
     assert describe_plan(source, tmp_path / "out.mkv", time=TimeOptions(slowmo=2))
 
 
+@pytest.mark.parametrize("tail", ["hold", "drop"])
+def test_a_last_frame_that_matroska_cannot_hold_is_refused_ahead_and_none_else(tmp_path, tail):
+    source, target, time = tmp_path / "in.mp4", tmp_path / "out.mkv", TimeOptions(tail=tail)
+    for last, fits in ((1, False), (2, True)):
+        ticks = [0, 42, 84, 84 + last]
+        make_clip(source, frames=3, ticks=ticks, time_base=Fraction(1, 1000), audio=False)
+        if fits:
+            interpolate_video(source, target, engine=TINY_CPU, time=time)
+        else:
+            with pytest.raises(OutputError, match=r"frame at 0.084 s, which lasts 0.5 ms"):
+                describe_plan(source, target, time=time)
+    assert len(frames_of(target)[1]) == {"hold": 6, "drop": 5}[tail]
+
+
 def test_the_output_is_looked_at_before_any_model_is_loaded(tmp_path, monkeypatch):
     make_clip(tmp_path / "in.mp4", frames=2, size=(64, 48))
     monkeypatch.setattr("vfimamba_cli.pipeline.load_model", lambda _: pytest.fail("loaded"))

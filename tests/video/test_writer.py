@@ -406,6 +406,10 @@ def test_a_link_stays_one_and_what_it_points_to_is_written(tmp_path):
     link.symlink_to(tmp_path / "nowhere" / "there.mp4")
     with pytest.raises(OutputError, match=r"folder does not exist: .*/nowhere"):
         double(tmp_path / "in.mp4", link)
+    link.unlink()
+    link.symlink_to(link)
+    double(tmp_path / "in.mp4", link, overwrite=True)  # points to nothing else, and is replaced
+    assert len(read(link)[1]) == 4
 
 
 def test_an_output_name_that_is_too_long_is_refused_with_a_fitting_hint(tmp_path):

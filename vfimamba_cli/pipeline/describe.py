@@ -13,7 +13,7 @@ from vfimamba_cli.video.containers import PIPE
 from vfimamba_cli.video.info import StreamInfo, VideoInfo
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.reader import VideoReader
-from vfimamba_cli.video.sequence import is_sequence
+from vfimamba_cli.video.sequence import is_series
 from vfimamba_cli.video.spool import spooled
 from vfimamba_cli.video.streams import StreamPlan
 from vfimamba_cli.video.writer import VideoWriter
@@ -56,10 +56,10 @@ def describe_video(source: str | Path) -> list[str]:
             "Standard input can be read only once, and is not looked at",
             hint="Give a file, or see what `vfimamba interpolate - -o OUT --dry-run` would do",
         )
-    numbered = is_sequence(Path(source)) and not Path(source).exists()
-    with spooled(Path(source)) as file, VideoReader(file) as reader:
-        found = replace(reader.info, path=Path(source))
-        lines = list(info_lines(replace(found, rate_assumed=True) if numbered else found))
+    source = Path(source)
+    with spooled(source) as file, VideoReader(file) as reader:
+        assumed = reader.info.rate_assumed or is_series(source)
+        lines = list(info_lines(replace(reader.info, path=source, rate_assumed=assumed)))
         pictures = PictureOptions(deinterlace=reader.info.interlaced)
     try:
         plan = describe_plan(source, pictures=pictures, writing=WriteOptions(overwrite=True))

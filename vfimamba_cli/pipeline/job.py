@@ -20,7 +20,7 @@ from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.overlay import Mask
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.repeats import Shown, held, singly
-from vfimamba_cli.video.sequence import is_sequence
+from vfimamba_cli.video.sequence import is_series
 from vfimamba_cli.video.spool import spooled
 from vfimamba_cli.video.target import check_new, check_target
 from vfimamba_cli.video.writer import VideoWriter
@@ -95,7 +95,7 @@ def prepare(
     Raises:
         VfimambaError: as `interpolate_video` does before the first frame.
     """
-    numbered = is_sequence(source) and not source.exists()
+    numbered = is_series(source)
     if output is None and (source == PIPE or numbered):
         raise OptionError(
             f"{'Standard input' if source == PIPE else source} gives the output no name",
@@ -149,10 +149,13 @@ def check_spans(reader: VideoReader, plan: Plan, writer: VideoWriter) -> None:
     parts = ceil(Fraction(plan.timing.frame_count, reader.info.frame_count))
     if shortest * plan.timing.time_map.scale / parts > tick:
         return
-    spans = pairwise(map(plan.timing.time_map, reader.times()))
-    slots = (slot for i, span in enumerate(spans) for slot in plan.timeline.slots(i, *span))
-    for before, after in pairwise(slots):
-        writer.check_span(before.pts_seconds, after.pts_seconds)
+    timeline = plan.timeline
+    *spans, (last, span) = enumerate(pairwise(map(plan.timing.time_map, reader.times())))
+    slots = [slot for i, one in spans for slot in timeline.slots(i, *one)]
+    slots += timeline.tail_slots(last, *span)
+    starts = [slot.pts_seconds for slot in slots]
+    for start, end in pairwise([*starts, timeline.end_seconds(last, *span)]):
+        writer.check_span(start, end)
 
 
 def default_output(source: Path, rate: Fraction) -> Path:

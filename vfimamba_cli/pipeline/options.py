@@ -96,8 +96,8 @@ class PictureOptions:
             )
         if self.cut == "off" and (self.cuts or self.write_cuts):
             raise OptionError(
-                "--cut off looks for no cuts, and keeps to none and writes none either",
-                hint="Leave it out beside --cuts and --write-cuts",
+                "--cut off takes no cut for one: --cuts and --write-cuts have no use beside it",
+                hint="Leave out one or the other",
             )
 
 

@@ -104,6 +104,17 @@ class Scan:
         return self.pts[-1] + self.last_duration if self.pts else self.packets
 
 
+class PacketTimes(NamedTuple):
+    """When a packet's picture is shown and when it is decoded, and for how long, in ticks.
+
+    `duration` is 0 where nothing says it.
+    """
+
+    pts: int
+    dts: int | None
+    duration: int
+
+
 def scan_packets(container: InputContainer, stream: VideoStream, path: Path) -> Scan:
     """Read all packets of `container` and compare them with what it promised.
 
@@ -113,7 +124,7 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
     check_header_size(path)
     check_index(container, path)
     packets = 0
-    shown: list[Timed] = []
+    shown: list[PacketTimes] = []
     end_seconds = Fraction(0)
     for packet in data_packets(container):
         if packet.is_corrupt:
@@ -123,7 +134,7 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
             continue
         packets += 1
         if packet.pts is not None and not packet.is_discard:
-            shown.append(Timed(packet.pts, packet.dts, packet.duration or 0))
+            shown.append(PacketTimes(packet.pts, packet.dts, packet.duration or 0))
     if not packets:
         raise InputError(f"The video stream holds no pictures: {path}")
     check_duration(container, path, end_seconds=end_seconds)
@@ -135,15 +146,7 @@ def scan_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
     )
 
 
-class Timed(NamedTuple):
-    """A packet, in ticks."""
-
-    pts: int
-    dts: int | None
-    duration: int
-
-
-def _last_duration(shown: Sequence[Timed], pts: Sequence[int], stream: VideoStream) -> int:
+def _last_duration(shown: Sequence[PacketTimes], pts: Sequence[int], stream: VideoStream) -> int:
     """See `Scan.last_duration`; packets that say nothing have a duration of 0.
 
     A rate of one frame per tick is how FFmpeg fills in for a container that says nothing. Where
@@ -157,7 +160,7 @@ def _last_duration(shown: Sequence[Timed], pts: Sequence[int], stream: VideoStre
     return said if said > 0 and not made_up else typical
 
 
-def _said_duration(shown: Sequence[Timed], last: int, typical: int) -> int:
+def _said_duration(shown: Sequence[PacketTimes], last: int, typical: int) -> int:
     """That of the picture at `last`, as its packet has it.
 
     MP4 has the steps from packet to packet as they are decoded. Where these come in another order

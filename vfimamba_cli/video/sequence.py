@@ -30,6 +30,11 @@ def is_sequence(path: Path) -> bool:
     return NUMBER.search(path.name) is not None
 
 
+def is_series(source: Path) -> bool:
+    """Whether what is to be read are numbered pictures: no file has that very name."""
+    return is_sequence(source) and not source.exists()
+
+
 def pictures_of(path: Path) -> dict[int, Path]:
     """The pictures that there are, by their numbers, in their order."""
     place = NUMBER.search(path.name)

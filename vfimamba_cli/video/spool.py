@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from vfimamba_cli.errors import InputError, OptionError, VfimambaError
 from vfimamba_cli.video.containers import PIPE
-from vfimamba_cli.video.sequence import is_sequence, join_pictures
+from vfimamba_cli.video.sequence import is_series, join_pictures
 
 DEFAULT_RATE = Fraction(25)
 """Of pictures, which have no times."""
@@ -31,7 +31,7 @@ def spooled(source: Path, rate: Fraction | None = None) -> Iterator[Path]:
         OptionError: for a rate of what has its own.
         InputError: if standard input is a terminal, pictures are missing, or there is no room.
     """
-    if is_sequence(source) and not source.exists():
+    if is_series(source):
         with TemporaryDirectory(prefix="vfimamba-") as folder:
             joined = Path(folder) / "pictures.mov"
             join_pictures(source, rate or DEFAULT_RATE, joined)

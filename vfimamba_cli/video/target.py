@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from errno import ENAMETOOLONG
 from os import W_OK, X_OK, access, getpid
+from os.path import realpath
 from pathlib import Path
 
 from vfimamba_cli.errors import OutputError
@@ -68,7 +69,7 @@ def check_target(path: Path, source: Path, *, overwrite: bool, piped: str | None
 
 def pointed_at(path: Path) -> Path:
     """What is there if `path` is a link, which stays one; or else `path`."""
-    return path.resolve() if path.is_symlink() else path
+    return Path(realpath(path)) if path.is_symlink() else path  # which bears links in a circle
 
 
 def is_same(path: Path, other: Path) -> bool:

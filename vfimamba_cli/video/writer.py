@@ -117,7 +117,7 @@ class VideoWriter:
         if losses and self.options.strict:
             raise OutputError(
                 f"{self.container.title} cannot hold all of {self.info.path}: {' '.join(losses)}",
-                hint="Try --codec ffv1, which keeps pictures as they are, or leave out --strict"
+                hint="Where it is the pictures that lose, try --codec ffv1; or leave out --strict"
                 if self.container is MATROSKA
                 else "Choose an output name that ends in .mkv, which holds nearly everything, or "
                 "leave out --strict",
