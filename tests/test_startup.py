@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import vfimamba_cli.cli.loading
 from vfimamba_cli.cli.loading import loading, rouse_gpu
 
 COMPILER = "{'torch._dynamo', 'torch._inductor', 'torch.fx.experimental.symbolic_shapes', 'sympy'}"
@@ -29,6 +30,12 @@ import vfimamba_cli.model.fused.network
 import vfimamba_cli.ops.scan.lanes
 import vfimamba_cli.ops.scan.triton
 import vfimamba_cli.ops.warp_triton
+"""
+CONVOLUTION = """
+import torch
+x = torch.zeros(1, 16, 8, 8, device="cuda", dtype=torch.half)
+w = torch.zeros(16, 16, 3, 3, device="cuda", dtype=torch.half)
+print(torch.conv2d(x, w).sum().item(), flush=True)
 """
 
 DEMO = Path(__file__).parent / "media" / "demo.mp4"
@@ -63,11 +70,12 @@ def test_lanes_are_chosen_without_the_scan_that_training_runs_on():
 
 
 @pytest.mark.gpu
-def test_the_first_made_frame_comes_within_three_seconds():
+def test_the_first_made_frame_comes_within_twice_what_pytorch_takes_for_a_convolution():
     command = [sys.executable, "-m", "vfimamba_cli", "interpolate", str(DEMO), "--end", "0.2"]
     command += ["-o", "-", "--container", "y4m"]
-    seconds = [seconds_to_first_made_frame(command) for _ in range(3)]
-    assert min(seconds) <= 3, seconds  # the first start compiles kernels
+    seconds = [seconds_to_first_made_frame(command) for _ in range(4)]  # one compiles kernels
+    alone = [seconds_to_a_convolution() for _ in range(3)]
+    assert min(seconds) <= 2 * min(alone), (seconds, alone)
 
 
 def seconds_to_first_made_frame(command):
@@ -80,6 +88,17 @@ def seconds_to_first_made_frame(command):
         assert len(process.stdout.read(2 * picture)) == 2 * picture
         seconds = time.monotonic() - began
         process.stdout.read()
+    assert process.returncode == 0
+    return seconds
+
+
+def seconds_to_a_convolution():
+    """From starting Python to what it prints of one on the GPU: hosts differ by half."""
+    began = time.monotonic()
+    command = [sys.executable, "-c", CONVOLUTION]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"0.0\n"
+        seconds = time.monotonic() - began
     assert process.returncode == 0
     return seconds
 
@@ -97,7 +116,7 @@ def test_the_garbage_collector_does_not_look_through_what_is_loaded():
 def test_where_pytorch_is_loaded_already_the_garbage_collector_is_left_alone():
     __import__("torch")
     before = gc.get_freeze_count()
-    with loading(gpu=True):
+    with loading("auto"):
         assert gc.isenabled()
     assert gc.get_freeze_count() == before
 
@@ -106,21 +125,38 @@ class Driver:
     """NVIDIA's, as far as it is asked for; `result` is what its start gives back."""
 
     def __init__(self, result):
-        self.result, self.started = result, 0
+        self.result, self.started, self.retained = result, 0, []
 
     def cuInit(self, flags):  # noqa: N802 - its name
         self.started += 1
         return self.result
 
+    def cuDevicePrimaryCtxRetain(self, context, number):  # noqa: N802 - its name
+        self.retained.append(number)
+        return 0
 
-@pytest.mark.parametrize(("result", "hashed"), [(0, 1), (100, 0)])  # 100: there is no GPU
-def test_triton_hashes_itself_where_there_is_a_gpu(monkeypatch, result, hashed):
+
+@pytest.mark.parametrize(("result", "times"), [(0, 1), (100, 0)])  # 100: there is no GPU
+def test_a_gpu_and_triton_get_ready_where_there_is_a_gpu(monkeypatch, result, times):
     driver, seen = Driver(result), []
     trial = SimpleNamespace(fingerprint=lambda: seen.append("triton"))
     monkeypatch.setattr("ctypes.CDLL", lambda _: driver)
     monkeypatch.setitem(sys.modules, "vfimamba_cli.ops.triton_trial", trial)
-    rouse_gpu()
-    assert (driver.started, len(seen)) == (1, hashed)
+    rouse_gpu(2)
+    assert (driver.started, driver.retained, len(seen)) == (1, [2] * times, times)
+
+
+@pytest.mark.parametrize(
+    ("device", "number"), [("auto", 0), ("cuda", 0), ("cuda:3", 3), ("cuda:x", 0), ("cpu", None)]
+)
+def test_the_gpu_that_gets_ready_is_the_one_asked_for(monkeypatch, device, number):
+    seen = []
+    monkeypatch.setattr(vfimamba_cli.cli.loading, "rouse_gpu", seen.append)
+    monkeypatch.delitem(sys.modules, "torch")
+    with loading(device):
+        pass
+    gc.unfreeze()
+    assert seen == [number] * (number is not None)
 
 
 def test_without_a_driver_or_triton_nothing_happens(monkeypatch):
@@ -128,10 +164,10 @@ def test_without_a_driver_or_triton_nothing_happens(monkeypatch):
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr("ctypes.CDLL", missing)
-    rouse_gpu()
+    rouse_gpu(0)
     monkeypatch.setattr("ctypes.CDLL", lambda _: Driver(0))
     monkeypatch.setitem(sys.modules, "vfimamba_cli.ops.triton_trial", None)
-    rouse_gpu()
+    rouse_gpu(0)
 
 
 def test_triton_remembers_its_hash():

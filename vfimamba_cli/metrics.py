@@ -87,20 +87,23 @@ def ssim_uniform(picture: Tensor, truth: Tensor) -> Tensor:
     return similarity.mean(dim=(1, 2, 3))
 
 
-def difference_error(made: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
+def difference_error(made: Sequence[Tensor], truth: Sequence[Tensor]) -> Tensor:
     """Mean absolute error of the change from each frame to the next, in 8-bit levels.
 
     Args:
         made, truth: T frames (B, C, H, W) in [0, 1] each, in their order, with the given ones.
+
+    Returns:
+        (), fp64.
     """
     errors = (
         ((b.float() - a.float()) - (d.float() - c.float())).abs().mean()
         for (a, b), (c, d) in zip(pairwise(made), pairwise(truth), strict=True)
     )
-    return 255 * torch.stack(list(errors)).mean().item()
+    return 255 * torch.stack(list(errors)).mean().double()
 
 
-def flicker(made: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
+def flicker(made: Sequence[Tensor], truth: Sequence[Tensor]) -> Tensor:
     """How much more the made frames flicker than the true ones, in 8-bit levels.
 
     Flicker is the mean absolute difference of each frame from the mean of its two neighbours,
@@ -108,8 +111,11 @@ def flicker(made: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
 
     Args:
         made, truth: as `difference_error` takes them, T at least 3.
+
+    Returns:
+        (), fp64.
     """
-    return 255 * (_second_difference(made) - _second_difference(truth)).item()
+    return 255 * (_second_difference(made) - _second_difference(truth)).double()
 
 
 def _second_difference(frames: Sequence[Tensor]) -> Tensor:

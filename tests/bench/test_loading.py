@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from vfimamba_cli.bench.ledger import Ledger
-from vfimamba_cli.bench.loading import load_clips
-from vfimamba_cli.bench.method import Average
+from vfimamba_cli.bench.loading import begin_first, load_clips
+from vfimamba_cli.bench.method import Average, MethodError
 from vfimamba_cli.bench.protocol import PROTOCOLS
 from vfimamba_cli.bench.quality import Group, run_protocols, score_clips
 from vfimamba_cli.data.datasets import MEASURED_SETS
@@ -66,6 +66,65 @@ def test_reading_begins_before_a_clip_is_asked_for():
     clips = [Told(f"{i}") for i in range(3)]
     with load_clips(clips, [PROTOCOL], CPU):
         assert all(clip.was_read.wait(timeout=30) for clip in clips[:2])
+
+
+def test_the_first_clip_is_read_before_anybody_asks_and_its_frames_once():
+    class Counted(Told):
+        def __init__(self, name):
+            super().__init__(name)
+            self.numbers = []
+
+        def read(self, number):
+            self.numbers.append(number)
+            return super().read(number)
+
+    clips = [Counted(f"{i}") for i in range(3)]
+    begun = begin_first(clips, [PROTOCOL])
+    assert clips[0].was_read.wait(timeout=30)
+    with load_clips(begun, [PROTOCOL], CPU) as loaded:
+        assert [(clip.name, int(clip.frames[2][0, 0, 0])) for clip in loaded] == [
+            ("0", 20),
+            ("1", 20),
+            ("2", 20),
+        ]
+    assert [sorted(clip.numbers) for clip in clips] == [[0, 1, 2]] * 3
+
+
+def test_of_no_clips_none_is_begun():
+    assert list(begin_first([], [PROTOCOL])) == []
+
+
+def test_a_clip_begun_that_is_asked_again_is_read_again():
+    (clip,) = begin_first([Told("0")], [PROTOCOL])
+    assert [int(clip.read(1)[0, 0, 0]) for _ in range(2)] == [10, 10]
+    assert (clip.name, clip.missing()) == ("0", [])
+
+
+def test_a_clip_begun_that_is_broken_fails_when_it_is_asked_for():
+    begun = begin_first([Told("0", broken=True), Told("1")], [PROTOCOL])
+    ledger = Ledger(None, {})
+    with pytest.raises(InputError, match="Cannot decode: 0"):
+        measure(list(begun), Average(), ledger)
+
+
+def test_every_method_is_at_work_before_a_score_is_waited_for():
+    class Hole(Average):
+        name = "hole"
+
+        def make(self, question):
+            return super().make(question) * torch.nan
+
+    class Second(Average):
+        name = "second"
+
+        def make(self, question):
+            begun.append(question.clip)
+            return super().make(question)
+
+    begun = []
+    with pytest.raises(MethodError, match="hole made pixels that are not numbers: 0, ucf101"):
+        list(score_clips([Told("0")], [PROTOCOL], [Hole(), Second()], device=CPU))
+    assert begun == ["0"]
 
 
 def test_a_broken_clip_fails_in_its_turn_after_all_before_it():

@@ -287,8 +287,10 @@ def test_a_method_that_does_not_exist_is_an_option_error(triplets, functions, na
     assert message in done.stderr
 
 
-def test_an_unknown_model_fails_before_anything_is_read(tmp_path):
-    done = run("davis7", "--data", tmp_path, "--model", "nothing")
+def test_an_unknown_model_is_named_whatever_the_first_clip_is_like(triplets):
+    for path in (triplets / "1").iterdir():
+        path.write_bytes(b"no picture")
+    done = run("ucf101", "--data", triplets, "--limit", 1, "--model", "nothing")
     assert done.exit_code == 5
     assert "Unknown model: nothing" in done.stderr
 

@@ -34,6 +34,20 @@ def test_a_gpu_is_touched_by_another_thread_and_is_done_at_the_end(touched):
     assert not any(thread.is_alive() for thread in threads)
 
 
+def test_what_else_a_gpu_loads_follows_in_the_same_thread_and_may_fail(touched):
+    seen, threads = touched
+
+    def fail(device):
+        seen.append(device)
+        threads.append(threading.current_thread())
+        raise RuntimeError("no room")
+
+    with warming_up("cuda", fail):
+        pass
+    assert seen == [(GPU, torch.float16), GPU]
+    assert threads[0] is threads[1]
+
+
 def test_preparing_that_fails_leaves_no_thread_behind(touched):
     seen, threads = touched
     with pytest.raises(KeyError), warming_up("cuda"):
@@ -43,7 +57,7 @@ def test_preparing_that_fails_leaves_no_thread_behind(touched):
 
 
 def test_a_cpu_has_nothing_to_load(touched):
-    with warming_up("cpu"):
+    with warming_up("cpu", pytest.fail):
         pass
     assert touched == ([], [])
 

@@ -123,7 +123,7 @@ def show(
     frames = arranged(clip, protocol)
     pair = next(pair for pair in protocol.pairs if number in pair.targets)
     protocol = replace(protocol, pairs=(replace(pair, targets=(number,)),))  # no other frame
-    made = {m.name: make_frames(m, protocol, clip.name, frames)[number] for m in methods}
+    made = {m.name: make_frames(m, protocol, clip.name, frames).frames[number] for m in methods}
     truth = frames[number]
     errors = {name: (picture.float() - truth).abs() for name, picture in made.items()}
     top, left = worst_square(errors[score.method])

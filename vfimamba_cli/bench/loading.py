@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -50,9 +51,58 @@ class LoadedClip:
 
 
 @dataclass(frozen=True, slots=True)
+class BegunClip:
+    """A clip that is being read already.
+
+    Attributes:
+        clip: itself.
+        frames: by number; each is kept for the first who asks for it.
+    """
+
+    clip: Clip
+    frames: dict[int, Future[Picture]]
+
+    @property
+    def name(self) -> str:
+        """See `Clip`."""
+        return self.clip.name
+
+    @property
+    def file_count(self) -> int:
+        """See `Clip`."""
+        return self.clip.file_count
+
+    def read(self, number: int) -> Picture:
+        """See `Clip`."""
+        begun = self.frames.pop(number, None)
+        return self.clip.read(number) if begun is None else begun.result()
+
+    def missing(self) -> list[Path]:
+        """See `Clip`."""
+        return self.clip.missing()
+
+
+@dataclass(frozen=True, slots=True)
 class _Reading:
     name: str
     frames: dict[int, Future[Picture]]
+
+
+def needed(protocols: Sequence[Protocol]) -> list[int]:
+    """Numbers of the frames that the protocols take."""
+    return sorted({number for protocol in protocols for number in protocol.numbers})
+
+
+def begin_first(clips: Iterable[Clip], protocols: Sequence[Protocol]) -> Iterator[Clip]:
+    """The same clips; reading what `protocols` need of the first begins at once."""
+    rest = iter(clips)
+    first = next(rest, None)
+    if first is None:
+        return rest
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    frames = {number: pool.submit(first.read, number) for number in needed(protocols)}
+    pool.shutdown(wait=False)
+    return chain([BegunClip(first, frames)], rest)
 
 
 @contextmanager
@@ -76,7 +126,7 @@ def load_clips(
     Raises:
         InputError: from the iterator, a frame cannot be read, or not all are of one size.
     """
-    numbers = sorted({number for protocol in protocols for number in protocol.numbers})
+    numbers = needed(protocols)
     pairs = list(dict.fromkeys(pair for protocol in protocols for pair in protocol.pairs))
     workers = max(1, (os.cpu_count() or 1) // share)
     ahead = min(MOST_AHEAD, max(2, workers // len(numbers)))

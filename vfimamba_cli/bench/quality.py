@@ -15,7 +15,7 @@ from vfimamba_cli.bench.loading import load_clips
 from vfimamba_cli.bench.method import Method
 from vfimamba_cli.bench.perceptual import Lpips
 from vfimamba_cli.bench.protocol import DATASETS, PROTOCOLS, Protocol
-from vfimamba_cli.bench.score import Score, arranged, rehearse, score
+from vfimamba_cli.bench.score import Pending, Score, arranged, begin_score
 from vfimamba_cli.data.datasets import MEASURED_SETS
 from vfimamba_cli.data.measured import Clip, MeasuredSet
 from vfimamba_cli.errors import InputError, OptionError
@@ -203,11 +203,10 @@ def score_clips(
         VfimambaError: a clip cannot be read, or a method fails.
     """
     with load_clips(clips, protocols, device, share=share) as loaded:
-        rehearse(protocols, device)  # while the first clip is read
         for clip in loaded:
             torch.manual_seed(SEED)
-            scores = []
+            begun: list[Pending] = []
             for protocol in protocols:
                 frames = arranged(clip, protocol)
-                scores += [score(method, protocol, clip, frames, lpips) for method in methods]
-            yield scores
+                begun += [begin_score(method, protocol, clip, frames, lpips) for method in methods]
+            yield [pending.score() for pending in begun]

@@ -91,6 +91,63 @@ class Score:
         return cls(**{**values, **frames, "size": (height, width)})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A score that a GPU may be at work on still: `score` waits for it.
+
+    So the host prepares the next method meanwhile.
+
+    Attributes:
+        method, protocol, clip, size: see `Score`.
+        numbers: of the made frames.
+        finite: (), whether all their pixels are numbers.
+        values: (2 or 3, T), see `compare`.
+        steadiness: () each, what a sequence has besides, by its name in `Score`.
+    """
+
+    method: str
+    protocol: Protocol
+    clip: LoadedClip
+    size: tuple[int, int]
+    numbers: tuple[int, ...]
+    finite: Tensor
+    values: Tensor
+    steadiness: dict[str, Tensor]
+
+    def score(self) -> Score:
+        """Raises MethodError if a pixel is not a number."""
+        if not self.finite:
+            where = f"{self.clip.name}, {self.protocol.name}"
+            raise MethodError(f"{self.method} made pixels that are not numbers: {where}")
+        psnr, ssim, *lpips = (
+            dict(zip(self.numbers, row, strict=True)) for row in self.values.tolist()
+        )
+        return Score(
+            protocol=self.protocol.name,
+            method=self.method,
+            clip=self.clip.name,
+            size=self.size,
+            motion=self.clip.motion_of(self.protocol),
+            psnr=psnr,
+            ssim=ssim,
+            lpips=lpips[0] if lpips else None,
+            **{name: value.item() for name, value in self.steadiness.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Frames that a method made.
+
+    Attributes:
+        frames: by number, (1, 3, H, W); rounded to 8 bits where the protocol says so.
+        finite: (), whether all their pixels were numbers.
+    """
+
+    frames: dict[int, Tensor]
+    finite: Tensor
+
+
 def arranged(clip: LoadedClip, protocol: Protocol) -> dict[int, Tensor]:
     """The clip's frames as the protocol compares them, by number, (1, 3, H, W) in [0, 1]."""
     return {n: arrange(clip.frames[n], protocol, origin=clip.name) for n in protocol.numbers}
@@ -99,13 +156,14 @@ def arranged(clip: LoadedClip, protocol: Protocol) -> dict[int, Tensor]:
 @torch.inference_mode()
 def make_frames(
     method: Method, protocol: Protocol, clip: str, frames: Mapping[int, Tensor]
-) -> dict[int, Tensor]:
-    """The frames asked for, by number, (1, 3, H, W); rounded to 8 bits where the protocol says so.
+) -> Made:
+    """The frames asked for.
 
     Raises:
-        MethodError: they are not of the shape that they should be, or not all finite.
+        MethodError: they are not of the shape that they should be.
     """
     made: dict[int, Tensor] = {}
+    finite = []
     for pair in protocol.pairs:
         question = Question(
             protocol=protocol,
@@ -116,8 +174,12 @@ def make_frames(
         )
         pictures = method.make(question)
         check(pictures, method, question)
-        made |= zip(pair.targets, pictures.to(question.first.device), strict=True)
-    return {n: round_8bit(picture) if protocol.to_8bit else picture for n, picture in made.items()}
+        pictures = pictures.to(question.first.device)
+        finite.append(pictures.isfinite().all())
+        made |= zip(pair.targets, pictures, strict=True)
+    if protocol.to_8bit:
+        made = {n: round_8bit(picture) for n, picture in made.items()}
+    return Made(made, torch.stack(finite).all())
 
 
 def check(pictures: object, method: Method, question: Question) -> None:
@@ -129,8 +191,6 @@ def check(pictures: object, method: Method, question: Question) -> None:
             f"{method.name} returned {found} where {shape} was asked for: {question}",
             hint="It must return (timesteps, 1, 3, height, width)",
         )
-    if not torch.isfinite(pictures).all():
-        raise MethodError(f"{method.name} made pixels that are not numbers: {question}")
 
 
 def compare(
@@ -159,27 +219,26 @@ def rehearse(protocols: Sequence[Protocol], device: torch.device) -> None:
 
     Args:
         protocols: say what is compared.
-        device: a CPU has nothing to load.
+        device: the GPU.
     """
-    if device.type != "cuda":
-        return
     pictures = [torch.rand(1, 3, SMALL, SMALL, device=device) for _ in range(3)]
     for protocol in protocols:
         compare([round_8bit(picture) for picture in pictures], pictures, protocol, None).tolist()
+        torch.stack([picture.isfinite().all() for picture in pictures]).all().item()
         if protocol.is_sequence:
             difference_error(pictures, pictures)
             flicker(pictures, pictures)
 
 
 @torch.inference_mode()
-def score(
+def begin_score(
     method: Method,
     protocol: Protocol,
     clip: LoadedClip,
     frames: dict[int, Tensor],
     lpips: Lpips | None = None,
-) -> Score:
-    """Make the frames and compare them.
+) -> Pending:
+    """Make the frames and compare them; a GPU may be at work on it when this returns.
 
     Args:
         method: makes them.
@@ -193,24 +252,22 @@ def score(
     """
     made = make_frames(method, protocol, clip.name, frames)
     height, width = next(iter(frames.values())).shape[-2:]
-    truths = [frames[n] for n in made]
-    values = compare(list(made.values()), truths, protocol, lpips).tolist()
+    truths = [frames[n] for n in made.frames]
     steadiness = {}
     if protocol.is_sequence:
-        sequence = [made.get(n, frames[n]) for n in protocol.numbers]
+        sequence = [made.frames.get(n, frames[n]) for n in protocol.numbers]
         truth = [frames[n] for n in protocol.numbers]
         steadiness = {
             "difference_error": difference_error(sequence, truth),
             "flicker": flicker(sequence, truth),
         }
-    return Score(
-        protocol=protocol.name,
+    return Pending(
         method=method.name,
-        clip=clip.name,
+        protocol=protocol,
+        clip=clip,
         size=(int(height), int(width)),
-        motion=clip.motion_of(protocol),
-        psnr=dict(zip(made, values[0], strict=True)),
-        ssim=dict(zip(made, values[1], strict=True)),
-        lpips=dict(zip(made, values[2], strict=True)) if lpips else None,
-        **steadiness,
+        numbers=tuple(made.frames),
+        finite=made.finite,
+        values=compare(list(made.frames.values()), truths, protocol, lpips),
+        steadiness=steadiness,
     )

@@ -12,6 +12,7 @@ import torch
 from vfimamba_cli.bench.busy import watch
 from vfimamba_cli.bench.cases import worst_cases
 from vfimamba_cli.bench.ledger import Ledger
+from vfimamba_cli.bench.loading import begin_first
 from vfimamba_cli.bench.machine import Machine
 from vfimamba_cli.bench.method import Average, Method, Model, find_method
 from vfimamba_cli.bench.page import make_page
@@ -27,6 +28,7 @@ from vfimamba_cli.bench.quality import (
     score_clips,
 )
 from vfimamba_cli.bench.results import Results
+from vfimamba_cli.bench.score import rehearse
 from vfimamba_cli.bench.sharing import Place, crew, find_places
 from vfimamba_cli.bench.speed import DTYPES
 from vfimamba_cli.engine.warm_up import warming_up
@@ -154,7 +156,7 @@ def scoring(session: Session) -> Iterator[ScoreClips]:
 
 def make_scorer(request: Request, device: torch.device, share: int) -> ScoreClips:
     """What one of `share` processes measures its clips by."""
-    with warming_up(str(device)):
+    with warming_up(str(device), partial(rehearse, protocols_of(request.dataset))):
         methods = find_methods(request, device)
     lpips = Lpips(device) if request.lpips else None
     return partial(score_clips, methods=methods, device=device, share=share, lpips=lpips)
@@ -179,19 +181,22 @@ def report(session: Session, results: Results) -> str:
 
 
 def open_session(request: Request) -> Session:
-    """Methods first: typing errors show before anything is decoded.
+    """Find the clips and load the methods; where this process measures, reading begins meanwhile.
 
     Raises:
         VfimambaError: a dataset, clip, method or model that does not exist.
     """
     protocols = protocols_of(request.dataset)
     device = numbered(choose_device(request.device))
-    with warming_up(str(device)):
-        methods = find_methods(request, device)
     groups = find_groups(protocols, data=request.data, limit=request.limit)
     totals = [group.total for group in groups]
     most = None if None in totals else max(filter(None, totals), default=0)
     places = find_places(request.device)[:most]
+    if groups[0].total is not None and len(places) < 2:
+        first = groups[0]
+        groups[0] = replace(first, clips=begin_first(first.clips, first.protocols))
+    with warming_up(str(device), partial(rehearse, protocols)):
+        methods = find_methods(request, device)
     lpips, why_not = find_lpips(device) if request.lpips else (None, "")
     return Session(
         request=request,

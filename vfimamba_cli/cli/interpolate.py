@@ -139,7 +139,7 @@ def interpolate(
 ) -> None:
     """Insert frames between those of IN, keeping its sound, timing, length and colors."""
     with user_errors():
-        with loading(gpu=device != "cpu"):
+        with loading(device):
             from vfimamba_cli.pipeline import interpolate_video  # torch and av load here
         from vfimamba_cli.pipeline.describe import describe_plan
         from vfimamba_cli.pipeline.options import (

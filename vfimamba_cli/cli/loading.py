@@ -3,13 +3,13 @@
 import ctypes
 import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from threading import Thread
 
 
 @contextmanager
-def loading(*, gpu: bool) -> Iterator[None]:
+def loading(device: str) -> Iterator[None]:
     """What is imported within stays, and the garbage collector looks through none of it.
 
     PyTorch's modules are 200,000 objects. It would look through them again and again while they
@@ -17,24 +17,29 @@ def loading(*, gpu: bool) -> Iterator[None]:
     is done: what others have made by then may well be garbage one day.
 
     Args:
-        gpu: whether a GPU may be used, if there is one; see `rouse_gpu`.
+        device: that will be asked for: auto, cpu, cuda or cuda:N. If that is a GPU, or may be
+            one, see `rouse_gpu`.
     """
     if "torch" in sys.modules:
         yield
         return
     gc.disable()
     try:
-        with roused_gpu() if gpu else nullcontext():
+        if device == "cpu":
             yield
+        else:
+            number = device.removeprefix("cuda:")
+            with meanwhile(lambda: rouse_gpu(int(number) if number.isdecimal() else 0)):
+                yield
     finally:
         gc.freeze()
         gc.enable()
 
 
 @contextmanager
-def roused_gpu() -> Iterator[None]:
-    """`rouse_gpu` meanwhile."""
-    thread = Thread(target=rouse_gpu, name="GPU's start")
+def meanwhile(work: Callable[[], None]) -> Iterator[None]:
+    """Do it in a thread of its own, and wait for it at the end."""
+    thread = Thread(target=work, name="GPU's start")
     thread.start()
     try:
         yield
@@ -42,13 +47,25 @@ def roused_gpu() -> Iterator[None]:
         thread.join()
 
 
-def rouse_gpu() -> None:
-    """Start NVIDIA's driver, and let Triton hash itself: half a second without Python's lock.
+def rouse_gpu(number: int) -> None:
+    """Start NVIDIA's driver and its work on a GPU, and let Triton hash itself, all at once.
 
-    Both remember it. What fails here fails again, and is said, where it is needed.
+    That takes half a second without Python's lock, and is remembered. What fails here fails again,
+    and is said, where it is needed.
+
+    Args:
+        number: of the GPU, as the driver counts those that this process may use.
     """
-    with suppress(OSError, AttributeError, ImportError):
-        if ctypes.CDLL("libcuda.so.1").cuInit(0) == 0:
-            from vfimamba_cli.ops.triton_trial import fingerprint
+    with suppress(OSError, AttributeError):
+        driver = ctypes.CDLL("libcuda.so.1")
+        if driver.cuInit(0) == 0:
+            with meanwhile(hash_triton):
+                driver.cuDevicePrimaryCtxRetain(ctypes.byref(ctypes.c_void_p()), number)
 
-            fingerprint()
+
+def hash_triton() -> None:
+    """See `rouse_gpu`."""
+    with suppress(ImportError, OSError):
+        from vfimamba_cli.ops.triton_trial import fingerprint
+
+        fingerprint()

@@ -1,6 +1,6 @@
 """What a GPU's libraries do when first called, done while the host prepares the network."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
 
@@ -12,11 +12,12 @@ from vfimamba_cli.ops.device import choose_device
 
 
 @contextmanager
-def warming_up(name: str) -> Iterator[None]:
+def warming_up(name: str, also: Callable[[torch.device], object] | None = None) -> Iterator[None]:
     """Meanwhile cuDNN and cuBLAS load, a third of a second without the interpreter's lock.
 
     Args:
         name: of the device: auto, cpu, cuda or cuda:N. A CPU's libraries are loaded with PyTorch.
+        also: done on a GPU after that, if given.
 
     Raises:
         DeviceError: there is none of that name.
@@ -25,7 +26,14 @@ def warming_up(name: str) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    thread = Thread(target=touch, args=(device, default_dtype(device)), name="warm-up")
+
+    def work() -> None:
+        touch(device, default_dtype(device))
+        if also is not None:
+            with suppress(RuntimeError):  # as there
+                also(device)
+
+    thread = Thread(target=work, name="warm-up")
     thread.start()
     try:
         yield

@@ -23,7 +23,7 @@ def print_quality(
     lpips: bool,
 ) -> None:
     """PSNR and SSIM per method and protocol; scores of finished clips are kept beside `json`."""
-    with loading(gpu=device != "cpu"):
+    with loading(device):
         from vfimamba_cli.bench.session import Request, measure, open_session, report
 
     if len(dtypes) > 1:
