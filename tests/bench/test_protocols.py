@@ -49,9 +49,17 @@ def tiny_model(tmp_path_factory, config):
 def saved(network, folder):
     path = folder / "weights.safetensors"
     save_checkpoint(path, network.spec, network.state_dict())
-    model = Model(str(path), device=CPU, dtype=None)
+    model = Model(str(path), device=CPU, dtype=None, first=PROTOCOLS["ucf101"])
     model.network.use_scan(choose_backend("auto", CPU))
     return model
+
+
+def test_the_engine_of_the_first_protocol_is_ready_and_serves_those_set_alike():
+    model = Model("tiny", device=CPU, dtype=None, first=PROTOCOLS["xtest-4k"])
+    (ready,) = model.engines.values()
+    assert ready.flow_scale == 0.25
+    assert model.engine(PROTOCOLS["xtest-4k"]) is ready
+    assert model.engine(PROTOCOLS["ucf101"]) is not ready
 
 
 def run(protocol, model, folder, clips):
@@ -203,7 +211,7 @@ def test_a_gpu_gives_the_numbers_of_the_cpu(tmp_path, golden, name, dtype, toler
     write.get(name, layouts.write_snu_film)(tmp_path, size=(128, 192))
     protocol = replace(PROTOCOLS[name], shrink_to=(64, 96) if name == "xtest-2k" else None)
     weights = golden.name
-    model = Model(weights, device=torch.device("cuda"), dtype=DTYPES[dtype])
+    model = Model(weights, device=torch.device("cuda"), dtype=DTYPES[dtype], first=protocol)
     (expected,) = run(protocol, golden, tmp_path, 1).values()
     (found,) = run(protocol, model, tmp_path, 1).values()
     assert found.psnr == pytest.approx(expected.psnr, abs=tolerance)

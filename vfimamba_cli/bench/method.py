@@ -90,16 +90,23 @@ class Average:
 class Model:
     """A network by its name, path or Hub ID, in the engine as the protocol sets it.
 
+    Args:
+        name: name, path or ID.
+        device, dtype: as `Interpolator` takes them.
+        first: the protocol that its engine is prepared for at once.
+
     Raises:
         CheckpointError, DeviceError: it cannot be had, or cannot run here.
     """
 
-    def __init__(self, name: str, *, device: torch.device, dtype: torch.dtype | None) -> None:
+    def __init__(
+        self, name: str, *, device: torch.device, dtype: torch.dtype | None, first: Protocol
+    ) -> None:
         self.name = name
         self.network = load_model(name)
         self.device, self.dtype = device, dtype
         self.engines: dict[tuple[Any, ...], Interpolator] = {}
-        engine = Interpolator(self.network, device=device, dtype=dtype)
+        engine = self.engine(first)
         self.facts = {
             "device": str(engine.device),
             "dtype": str(engine.dtype).removeprefix("torch."),

@@ -219,10 +219,13 @@ def find_lpips(device: torch.device) -> tuple[Lpips | None, str]:
 
 def find_methods(request: Request, device: torch.device) -> tuple[Method, ...]:
     """The average, then methods and models as they were named, each once."""
+    first, *_ = protocols_of(request.dataset)
     methods: list[Method] = [Average()]
     methods += [find_method(name) for name in unique(request.methods) if name != Average.name]
     dtype = DTYPES[request.dtype]
-    methods += [Model(name, device=device, dtype=dtype) for name in unique(request.models)]
+    methods += [
+        Model(name, device=device, dtype=dtype, first=first) for name in unique(request.models)
+    ]
     return tuple(methods)
 
 
