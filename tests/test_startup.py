@@ -73,8 +73,10 @@ def test_lanes_are_chosen_without_the_scan_that_training_runs_on():
 def test_the_first_made_frame_comes_within_twice_what_pytorch_takes_for_a_convolution():
     command = [sys.executable, "-m", "vfimamba_cli", "interpolate", str(DEMO), "--end", "0.2"]
     command += ["-o", "-", "--container", "y4m"]
-    seconds = [seconds_to_first_made_frame(command) for _ in range(4)]  # one compiles kernels
-    alone = [seconds_to_a_convolution() for _ in range(3)]
+    seconds, alone = [], []
+    for _ in range(5):  # the first compiles kernels; in turn, since others may use the machine
+        seconds.append(seconds_to_first_made_frame(command))
+        alone.append(seconds_to_a_convolution())
     assert min(seconds) <= 2 * min(alone), (seconds, alone)
 
 
