@@ -1,4 +1,4 @@
-"""A frame maker with the smallest network, and the frames of a file."""
+"""A frame maker with the smallest network."""
 
 from fractions import Fraction
 
@@ -9,14 +9,7 @@ from vfimamba_cli.engine.interpolator import Interpolator
 from vfimamba_cli.model.config import TINY
 from vfimamba_cli.model.registry import ModelSpec
 from vfimamba_cli.pipeline.frames import FrameMaker
-from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.timeline import MultiplyRate
-
-
-def frames_of(path):
-    """What is known of a video, and its frames."""
-    with VideoReader(path) as reader:
-        return reader.info, list(reader.frames())
 
 
 def maker(factor, device="cpu", *, frames=9, arbitrary_time=True):

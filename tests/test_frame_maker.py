@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from tests.clips import make_clip, pan_planes
-from tests.making import frames_of, maker
+from tests.making import maker
+from tests.writing import read
 from vfimamba_cli.engine.interpolator import Interpolator
 from vfimamba_cli.engine.transfer import DirectTransfer
 from vfimamba_cli.frame import ColorSpec, Frame
@@ -46,7 +47,7 @@ def test_each_frame_is_taken_to_rgb_once(tmp_path, monkeypatch):
     to_rgb = module.to_rgb
     monkeypatch.setattr(module, "to_rgb", lambda p, *rest: seen.append(id(p)) or to_rgb(p, *rest))
     make_clip(tmp_path / "in.mp4", frames=4, size=(64, 48))
-    _, source = frames_of(tmp_path / "in.mp4")
+    _, source = read(tmp_path / "in.mp4")
     list(maker(3).frames(look_singly(source)))
     assert len(seen) == len(set(seen)) == 4
 
@@ -126,7 +127,7 @@ class SlowWay:
 @pytest.mark.parametrize("factor", [2, 5])
 def test_pictures_on_their_way_come_in_order_with_their_own_times(tmp_path, factor):
     make_clip(tmp_path / "in.mp4", frames=9, size=(64, 48), cut_at=4)
-    _, source = frames_of(tmp_path / "in.mp4")
+    _, source = read(tmp_path / "in.mp4")
     half, sixth = Fraction(1, 48), source[6]
     source[6:7] = (sixth.at(sixth.pts_seconds + i * half, half) for i in range(2))
     expected = list(maker(factor).frames(look_singly(source)))
@@ -144,7 +145,7 @@ def test_pictures_on_their_way_come_in_order_with_their_own_times(tmp_path, fact
 @pytest.mark.gpu
 def test_on_a_gpu_frames_are_those_of_one_pair_after_the_other(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=40, size=(320, 240), cut_at=20)
-    _, source = frames_of(tmp_path / "in.mp4")
+    _, source = read(tmp_path / "in.mp4")
     made = maker(3, device="cuda", frames=40)
     engine, timeline = made.engine, made.timeline
     overlapped = list(FrameMaker(engine, timeline).frames(look_singly(source)))

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from tests.clips import audio_packets_hash, make_clip, read_frames
-from tests.making import frames_of, maker
+from tests.making import maker
 from tests.video.test_parts import woven
+from tests.writing import read
 from vfimamba_cli.engine.interpolator import Interpolator
 from vfimamba_cli.errors import InputError, OptionError, OutputError
 from vfimamba_cli.pipeline import discard_frames, interpolate_video, look_singly, pump
@@ -39,8 +40,8 @@ def test_n_frames_become_n_times_factor_over_the_same_time(tmp_path, count, size
     source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
     make_clip(source, frames=count, size=size, rate=rate)
     report = interpolate_video(source, target, time=TimeOptions(factor=factor), engine=TINY_CPU)
-    before, old = frames_of(source)
-    after, new = frames_of(target)
+    before, old = read(source)
+    after, new = read(target)
     assert len(new) == count * factor == report.frames.total()
     assert after.duration_seconds == before.duration_seconds
     assert [f.pts_seconds for f in new[::factor]] == [f.pts_seconds for f in old]
@@ -53,7 +54,7 @@ def test_n_frames_become_n_times_factor_over_the_same_time(tmp_path, count, size
 
 def test_source_frames_reach_the_encoder_untouched_and_the_last_is_held(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=4, size=(64, 48))
-    _, source = frames_of(tmp_path / "in.mp4")
+    _, source = read(tmp_path / "in.mp4")
     made = list(maker(2).frames(look_singly(source)))
     for i, frame in enumerate(source):
         assert all(a is b for a, b in zip(made[2 * i].planes, frame.planes, strict=True))
@@ -63,7 +64,7 @@ def test_source_frames_reach_the_encoder_untouched_and_the_last_is_held(tmp_path
 
 def test_nothing_is_made_across_a_cut(tmp_path):
     make_clip(tmp_path / "in.mp4", frames=6, size=(96, 64), cut_at=3)
-    _, source = frames_of(tmp_path / "in.mp4")
+    _, source = read(tmp_path / "in.mp4")
     frame_maker = maker(4)
     made = list(frame_maker.frames(look_singly(source)))
     assert all(frame.planes is source[2].planes for frame in made[8:12])
@@ -76,7 +77,7 @@ def test_nothing_is_made_across_a_cut(tmp_path):
 )
 def test_what_is_shown_between_two_scenes_can_be_chosen(tmp_path, cut, shown):
     make_clip(tmp_path / "in.mp4", frames=6, size=(96, 64), cut_at=3)
-    _, source = frames_of(tmp_path / "in.mp4")
+    _, source = read(tmp_path / "in.mp4")
     frame_maker = maker(4)
     frame_maker.cut = "hold" if cut == "off" else cut
     looked_at = list(look_singly(source))
@@ -125,7 +126,7 @@ def converted(tmp_path, *, pictures=PictureOptions(), frames=24, **time):
     make_clip(tmp_path / "in.mp4", frames=frames, size=(64, 48), audio=False)
     options = {"time": TimeOptions(**time), "pictures": pictures, "engine": TINY_CPU}
     interpolate_video(tmp_path / "in.mp4", tmp_path / "out.mp4", **options)
-    return frames_of(tmp_path / "out.mp4")
+    return read(tmp_path / "out.mp4")
 
 
 def test_a_constant_rate_replaces_that_of_the_source(tmp_path):
@@ -174,7 +175,7 @@ def test_an_interlaced_video_is_refused_unless_it_is_to_be_made_whole(tmp_path):
         interpolate_video(*paths, engine=TINY_CPU)
     assert "--deinterlace" in caught.value.hint
     interpolate_video(*paths, engine=TINY_CPU, pictures=PictureOptions(deinterlace=True))
-    info, frames = frames_of(tmp_path / "out.mp4")
+    info, frames = read(tmp_path / "out.mp4")
     assert len(frames) == 6
     assert not info.interlaced
 
@@ -244,7 +245,7 @@ def test_a_last_frame_that_matroska_cannot_hold_is_refused_ahead_and_none_else(t
         else:
             with pytest.raises(OutputError, match=r"frame at 0.084 s, which lasts 0.5 ms"):
                 describe_plan(source, target, time=time)
-    assert len(frames_of(target)[1]) == {"hold": 6, "drop": 5}[tail]
+    assert len(read(target)[1]) == {"hold": 6, "drop": 5}[tail]
 
 
 def test_the_output_is_looked_at_before_any_model_is_loaded(tmp_path, monkeypatch):

@@ -164,7 +164,7 @@ def test_exactly_one_measurement_is_asked_for(what):
         (("--cost", "--json", "no/x.json"), "The folder does not exist: no"),
         (
             ("--cost", "--json", "clip.mp4"),
-            "Exists already, and is no JSON to be replaced: clip.mp4",
+            "Exists already, and is no result of this program to be replaced: clip.mp4",
         ),
         (
             ("--cost", "--json", "x.svg", "--plot", "x.svg"),
@@ -172,7 +172,11 @@ def test_exactly_one_measurement_is_asked_for(what):
         ),
         (("--cost", "--plot", "x.png"), "What is written is SVG: x.png"),
         (("--dataset", "sample", "--report", "x.txt"), "What is written is HTML: x.txt"),
-        (("--cost", "--json", "."), "is no JSON to be replaced: ."),
+        (
+            ("--cost", "--json", "settings.json"),
+            "is no result of this program to be replaced: settings.json",
+        ),
+        (("--cost", "--json", "."), "is no result of this program to be replaced: ."),
     ],
 )
 def test_files_that_cannot_be_written_are_refused_before_any_work(
@@ -180,11 +184,12 @@ def test_files_that_cannot_be_written_are_refused_before_any_work(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0 ftypisom")
+    (tmp_path / "settings.json").write_text('{"of": "somebody"}')
     monkeypatch.setattr(cost, "count_models", lambda *_, **__: pytest.fail("counted"))
     done = run(*options)
     assert done.exit_code == 4, done.output
     assert message in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.mp4", "settings.json"}
 
 
 def test_an_older_file_of_its_kind_is_replaced(tmp_path, monkeypatch):
@@ -193,6 +198,17 @@ def test_an_older_file_of_its_kind_is_replaced(tmp_path, monkeypatch):
     for _ in range(2):
         done = run("--cost", "--model", "tiny", "--json", json_file, "--plot", plot)
         assert done.exit_code == 0, done.output
+
+
+def test_a_link_stays_one_and_the_result_goes_where_it_points(tmp_path, monkeypatch):
+    monkeypatch.setattr(cost, "count", lambda *_, **__: ROW)
+    link, there = tmp_path / "latest.json", tmp_path / "today.json"
+    link.symlink_to(there)
+    for _ in range(2):
+        done = run("--cost", "--model", "tiny", "--json", link)
+        assert done.exit_code == 0, done.output
+        assert link.is_symlink()
+        assert json.loads(there.read_text())["measured"] == "cost"
 
 
 def test_every_option_goes_with_something():

@@ -9,7 +9,7 @@ from av.video.frame import PictureType
 
 from tests.clips import audio_packets_hash, make_clip, read_frames
 from tests.rich import CLICKS, heard_clicks, make_rich
-from tests.video.test_writer import double, read
+from tests.writing import double, read
 from vfimamba_cli.errors import OutputError
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.clips import make_clip
 from tests.lossless import color_of, scene, write_lossless
-from tests.video.test_writer import REAL, double, read, unchanged
+from tests.video.test_writer import REAL
+from tests.writing import double, read, unchanged
 from vfimamba_cli.errors import OptionError, OutputError
 from vfimamba_cli.video import codec_choice, codecs
 from vfimamba_cli.video.codecs import CODECS

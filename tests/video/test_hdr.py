@@ -10,7 +10,7 @@ import pytest
 from av.sidedata.sidedata import Type as SideDataType
 
 from tests.video.test_reader import real
-from tests.video.test_writer import double
+from tests.writing import double
 from vfimamba_cli.errors import OutputError
 from vfimamba_cli.frame import ColorTags
 from vfimamba_cli.video.encoder import merge_options

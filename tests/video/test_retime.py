@@ -10,7 +10,7 @@ import pytest
 from tests.clips import audio_packets_hash
 from tests.rich import CLICKS, LINES, heard_clicks, lines_of, make_rich
 from tests.video.test_streams import chapters, kinds, packets_of, plain
-from tests.video.test_writer import read
+from tests.writing import read
 from vfimamba_cli.video.options import WriteOptions
 from vfimamba_cli.video.reader import VideoReader
 from vfimamba_cli.video.sound import tempo_steps

@@ -10,7 +10,8 @@ from av.stream import Disposition
 
 from tests.clips import audio_packets_hash, make_clip
 from tests.rich import CLICKS, LINES, heard_clicks, lines_of, make_rich
-from tests.video.test_writer import REAL, double, read
+from tests.video.test_writer import REAL
+from tests.writing import double, read
 from vfimamba_cli.errors import OutputError
 from vfimamba_cli.video.pyav import open_for_reading
 

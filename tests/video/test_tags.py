@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.lossless import color_of, scene, write_lossless
-from tests.video.test_writer import double, read
+from tests.writing import double, read
 from vfimamba_cli.errors import OutputError
 from vfimamba_cli.frame import ColorTags
 from vfimamba_cli.pipeline import interpolate_video

@@ -5,7 +5,10 @@ from pathlib import Path
 from vfimamba_cli.errors import OutputError
 
 BEGINNINGS = {".html": b"<!doctype html", ".svg": b"<svg", ".png": b"\x89PNG"}
-"""Of the files we write, by suffix; of all others, which are JSON, it is a brace."""
+"""Of the files we write, by suffix."""
+
+OF_JSON = b'{\n  "measured":'
+"""Of all others."""
 
 
 def check(*wanted: tuple[Path | None, str]) -> None:
@@ -32,7 +35,7 @@ def check(*wanted: tuple[Path | None, str]) -> None:
         if not path.absolute().parent.is_dir():
             raise OutputError(f"The folder does not exist: {path.parent}", hint="Create it first")
         if path.exists() and not begins_as(path, suffix):
-            kind = suffix[1:].upper() or "JSON"
+            kind = suffix[1:].upper() or "result of this program"
             raise OutputError(
                 f"Exists already, and is no {kind} to be replaced: {path}",
                 hint="Choose another name",
@@ -43,7 +46,7 @@ def begins_as(path: Path, suffix: str) -> bool:
     """Whether the file is empty, or one of its kind as far as can be seen at once."""
     if not path.is_file():
         return False
-    beginning = BEGINNINGS.get(suffix, b"{")
+    beginning = BEGINNINGS.get(suffix, OF_JSON)
     try:
         with path.open("rb") as file:
             found = file.read(len(beginning))
@@ -56,12 +59,13 @@ def begins_as(path: Path, suffix: str) -> bool:
 
 
 def write(path: Path | None, text: str) -> None:
-    """Write `text`, if there is somewhere to, whole or not at all.
+    """Write `text`, if there is somewhere to, whole or not at all; a link stays one.
 
     Raises:
         OutputError: that cannot be.
     """
     from vfimamba_cli.checkpoint.store import write_atomically
+    from vfimamba_cli.video.target import pointed_at
 
     if path is not None:
-        write_atomically(path, text.encode("utf-8"))
+        write_atomically(pointed_at(path), text.encode("utf-8"))
