@@ -105,9 +105,12 @@ def test_cuts_are_listed_and_a_list_is_obeyed(tmp_path):
     assert report.cuts == (Fraction(3, 24),)
     assert "cuts: 1, at 0.125 s" in said
     assert cuts.read_text().splitlines()[1:] == ["0.125000"]
-    cuts.write_text("0.04\n0.17\n")
+    cuts.write_text("0.04\n0.17\n1:30  # after the end\n")
     (tmp_path / "out.mp4").unlink()
-    report = interpolate_video(*paths, pictures=PictureOptions(cuts=cuts), engine=TINY_CPU)
+    report = interpolate_video(
+        *paths, pictures=PictureOptions(cuts=cuts), engine=TINY_CPU, announce=said.append
+    )
+    assert said[-1] == "cuts: 2 of the 3 listed, at 0.042, 0.167 s"
     assert report.cuts == (Fraction(1, 24), Fraction(4, 24))
     assert report.frames == Counter(source=6, made=3, held=3)
 

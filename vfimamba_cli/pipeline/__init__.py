@@ -84,7 +84,14 @@ def interpolate_video(
                 watch = pump(job.reader.frames(), job.look, maker, writer.write, bar.update)
         if pictures.write_cuts is not None:
             write_cuts(pictures.write_cuts, job.cuts)
-        report = watch.report(maker, job.info, timing.rate, output=writer.path, cuts=job.cuts)
+        report = watch.report(
+            maker,
+            job.info,
+            timing.rate,
+            output=writer.path,
+            cuts=job.cuts,
+            listed=None if job.listed is None else len(job.listed.seconds),
+        )
         announce(report.cut_times())
         return report
 

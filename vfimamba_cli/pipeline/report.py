@@ -31,6 +31,7 @@ class Report:
         info: the source.
         rate: average frames per second of the result.
         cuts: where there was one, in seconds after the source's first picture.
+        listed: how many the list of cuts has; None where there is none.
         source_frames: that were read.
         frames: how many of each kind were written: source, made, held (before a cut or after the
             last frame), blended (across a cut), static (between two identical frames).
@@ -51,6 +52,7 @@ class Report:
     engine_seconds: float
     waits: dict[str, float]
     cuts: tuple[Fraction, ...] = ()
+    listed: int | None = None
 
     @property
     def made_rate(self) -> float:
@@ -94,7 +96,10 @@ class Report:
         """One line on the cuts."""
         times = [f"{float(time):.3f}" for time in self.cuts[:MOST_CUTS]]
         more = f" and {len(self.cuts) - MOST_CUTS} more" * (len(self.cuts) > MOST_CUTS)
-        return f"cuts: {len(self.cuts)}" + (f", at {', '.join(times)} s{more}" if times else "")
+        listed = "" if self.listed is None else f" of the {self.listed} listed"
+        return f"cuts: {len(self.cuts)}{listed}" + (
+            f", at {', '.join(times)} s{more}" if times else ""
+        )
 
 
 class Watch:
@@ -116,8 +121,9 @@ class Watch:
         *,
         output: Path | None = None,
         cuts: Sequence[Fraction] = (),
+        listed: int | None = None,
     ) -> Report:
-        """Of a run that is over now."""
+        """Of a run that is over now; see `Report`."""
         now = time.perf_counter()
         self.waits["encode"] += now - self.last_made
         return Report(
@@ -130,6 +136,7 @@ class Watch:
             engine_seconds=maker.seconds,
             waits=self.waits,
             cuts=tuple(cuts),
+            listed=listed,
         )
 
     @contextmanager
