@@ -31,6 +31,12 @@ def functions(tmp_path, monkeypatch):
         "    return made\n"
         "def spoil(first, second, times):\n"
         "    return first.zero_()[None]\n"
+        "def bytes(first, second, times):\n"
+        "    return (255 * linear(first, second, times)).byte()\n"
+        "def listed(first, second, times):\n"
+        "    return list(linear(first, second, times))\n"
+        "def ended(first, second, times):\n"
+        "    raise SystemExit(0)\n"
         "def broken(first, second, times):\n"
         "    raise RuntimeError('out of ideas')\n"
     )

@@ -53,6 +53,16 @@ def test_scores_of_a_run_with_other_options_are_not_mixed_in(triplets, tmp_path,
     assert ledger.read_text() == before
 
 
+def test_a_method_that_was_changed_since_is_another(triplets, tmp_path, functions):
+    file, source = tmp_path / "out.json", tmp_path / f"{functions}.py"
+    again = ("--data", triplets, "--limit", 2, "--json", file, "--method", f"{functions}:broken")
+    assert run("ucf101", *again).exception is not None
+    source.write_text(source.read_text().replace("out of ideas", "no idea"))
+    done = run("ucf101", *again)
+    assert done.exit_code == 2
+    assert "Another run's scores are kept here: methods." in done.stderr
+
+
 def test_a_ledger_that_cannot_be_mended_is_left_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "clips.jsonl"
     Ledger(path, {"seed": 0})

@@ -246,6 +246,9 @@ def test_verify_counts_the_files_and_names_those_that_are_missing(triplets, tmp_
     [
         ("flat", "returned (1, 3, 32, 48) where (1, 1, 3, 32, 48) was asked for: 1, ucf101"),
         ("hole", "made pixels that are not numbers: 1, ucf101"),
+        ("bytes", "returned uint8 values: 1, ucf101"),
+        ("listed", "returned list where (1, 1, 3, 32, 48) was asked for: 1, ucf101"),
+        ("ended", "ended the program (exit code 0): 1, ucf101"),
     ],
 )
 def test_a_method_that_returns_something_else_is_named(triplets, functions, function, message):
@@ -279,9 +282,12 @@ def test_a_method_that_fails_shows_its_own_traceback_and_the_clip(triplets, func
         ("my_methods:nothing", "No function 'nothing'"),
         ("no_such_module:f", "Cannot import no_such_module"),
         ("no/such/folder", "Not a method: no/such/folder"),
+        ("", "Not a method: "),
+        ("needy:f", "needy needs it: install it beside this program"),
     ],
 )
 def test_a_method_that_does_not_exist_is_an_option_error(triplets, functions, name, message):
+    Path("needy.py").write_text("import no_such_package")
     done = run("ucf101", "--data", triplets, "--limit", 1, "--method", name)
     assert done.exit_code == 2
     assert message in done.stderr

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -50,7 +52,10 @@ def test_a_folder_of_clips_becomes_a_checkpoint(folders):
         ((), 2, "How long to train?"),
         (("--steps", 1, "--resume"), 2, "No run to resume"),
         (("--steps", 1, "--resume", "--init", "mine"), 2, "--init starts from those in mine"),
-        (("--steps", 1, "--model", "vfimamba-xl"), 5, "Unknown model"),
+        (("--steps", 1, "--model", "vfimamba-xl"), 5, "Did you mean"),
+        (("--steps", 1, "--lr", "inf"), 2, "lr must be a number above 0, got inf"),
+        (("--steps", 1, "--seed", 10**20), 2, "less than or equal to"),
+        (("--steps", 1, "--model", "tiny", "--photos", __file__), 3, "A file, not a folder"),
         (("--steps", 1, "--device", "quantum"), 6, "No such kind of device: 'quantum'"),
         (("--steps", 1, "--scan", "fastest"), 2, "no scan backend"),
         (("--steps", 1, "--model", "tiny", "--photos", "nowhere"), 3, "No such folder: nowhere"),
@@ -133,6 +138,26 @@ def test_a_dry_run_refuses_what_the_run_would(folders, tmp_path):
         for dry in (("--dry-run",), ()):
             done = train(folders, *small, *more, *dry)
             assert (done.exit_code, message in done.stderr) == (code, True), done.output
+
+
+def test_a_dry_run_refuses_to_go_on_with_other_options(folders):
+    small = ("--model", "tiny", "--batch", 1, "--crop", 32, "--steps", 1, "--device", "cpu")
+    assert train(folders, *small).exit_code == 0
+    done = train(folders, *small, "--resume", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "goes on at step 1" in done.stdout
+    for dry in (("--dry-run",), ()):
+        done = train(folders, *small, "--resume", "--seed", 5, *dry)
+        assert (done.exit_code, "seed was 0, now 5" in done.stderr) == (2, True), done.output
+
+
+def test_weights_that_no_number_holds_end_the_run_and_not_the_program(folders):
+    small = ("--model", "tiny", "--batch", 1, "--crop", 64, "--steps", 3, "--device", "cpu")
+    arguments = ["train", "--data", folders / "clips", "--out", folders / "run", *small]
+    command = [sys.executable, "-m", "vfimamba_cli", *map(str, arguments), "--lr", "1e30"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "error: The loss is nan at step 1" in done.stderr
 
 
 def test_photographs_that_a_stage_does_not_move_are_named(folders):

@@ -37,8 +37,9 @@ def test_the_run_is_as_far_as_steps_or_clock_whichever_is_further():
         ({"stage": "everything"}, "There is no training stage 'everything'"),
         ({"steps": None}, "How long to train"),
         ({"crop": 100}, "multiple of 16 from 32 up, got 100"),
-        ({"lr": -1.0}, "lr must be above 0, got -1"),
-        ({"minutes": 0.0}, "minutes must be above 0, got 0"),
+        ({"lr": float("inf")}, "lr must be a number above 0, got inf"),
+        ({"lr": -1.0}, "lr must be a number above 0, got -1"),
+        ({"minutes": 0.0}, "minutes must be a number above 0, got 0"),
     ],
 )
 def test_options_that_make_no_recipe_are_refused(changes, message):

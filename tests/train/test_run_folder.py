@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from tests.train.runs import recipe_of, stop_after, trainer_in
@@ -119,5 +120,25 @@ def test_a_damaged_state_is_refused(tmp_path, keep):
     trainer.run(stop_after(trainer, 1))
     whole = (tmp_path / "state.pt").read_bytes()
     (tmp_path / "state.pt").write_bytes(whole[: keep if keep != 0.5 else len(whole) // 2])
+    with pytest.raises(CheckpointError, match="damaged"):
+        trainer_in(tmp_path).resume()
+
+
+def other_recipe(state):
+    state["recipe"] = "{no JSON"
+
+
+def other_network(state):
+    name = next(iter(state["weights"]))
+    state["weights"][name] = state["weights"][name].flatten()[:-1]
+
+
+@pytest.mark.parametrize("spoil", [other_recipe, other_network])
+def test_a_state_that_can_be_read_and_not_used_is_refused(tmp_path, spoil):
+    trainer = trainer_in(tmp_path)
+    trainer.run(stop_after(trainer, 1))
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    spoil(state)
+    torch.save(state, tmp_path / "state.pt")
     with pytest.raises(CheckpointError, match="damaged"):
         trainer_in(tmp_path).resume()

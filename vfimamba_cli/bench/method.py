@@ -153,7 +153,7 @@ class Function:
 
     It gets both frames as (1, 3, H, W) R'G'B' in [0, 1] on the device, copies that it may write
     to, and the times as floats in (0, 1), and returns (T, 1, 3, H, W). Modules are found as in
-    Python itself, the current folder first.
+    Python itself, the current folder first; the file of this one is part of what was measured.
 
     Raises:
         OptionError: there is no such function.
@@ -161,14 +161,19 @@ class Function:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.facts: dict[str, str] = {}
         self.function = find_function(name)
+        source = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
+        self.facts = {"source": sha256(Path(source))} if source else {}
 
     def make(self, question: Question) -> Tensor:
         """See `Method`."""
         times = [float(t) for t in question.pair.times]
         try:
             return self.function(question.first.clone(), question.second.clone(), times)
+        except SystemExit as error:
+            raise MethodError(
+                f"{self.name} ended the program (exit code {error.code}): {question}"
+            ) from error
         except Exception as error:
             error.add_note(f"while {self.name} made {question.clip} for {question.protocol.name}")
             raise
@@ -220,9 +225,12 @@ def find_function(name: str) -> Make:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        own = error.name is not None and f"{module_name}.".startswith(f"{error.name}.")
         raise OptionError(
             f"Cannot import {error.name}: --method {name}",
-            hint="Give package.module:function; the current folder is searched first",
+            hint="Give package.module:function; the current folder is searched first"
+            if own
+            else f"{module_name} needs it: install it beside this program",
         ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
@@ -238,7 +246,7 @@ def find_method(name: str) -> Method:
     """
     if name == Average.name:
         return Average()
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return Frames(name)
     module, colon, function = name.partition(":")
     if colon and function.isidentifier() and all(map(str.isidentifier, module.split("."))):

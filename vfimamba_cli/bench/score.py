@@ -183,13 +183,19 @@ def make_frames(
 
 
 def check(pictures: object, method: Method, question: Question) -> None:
-    """Raises MethodError on pictures that are none, or not of the shape asked for."""
+    """Raises MethodError on pictures that are none, or not of the kind or shape asked for."""
     shape = (len(question.pair.targets), *question.first.shape)
     if not isinstance(pictures, Tensor) or tuple(pictures.shape) != shape:
         found = tuple(pictures.shape) if isinstance(pictures, Tensor) else type(pictures).__name__
         raise MethodError(
             f"{method.name} returned {found} where {shape} was asked for: {question}",
-            hint="It must return (timesteps, 1, 3, height, width)",
+            hint="It must return a torch.Tensor (timesteps, 1, 3, height, width)",
+        )
+    if not pictures.is_floating_point():
+        raise MethodError(
+            f"{method.name} returned {str(pictures.dtype).removeprefix('torch.')} values: "
+            f"{question}",
+            hint="It must return R'G'B' in [0, 1], as it was given",
         )
 
 

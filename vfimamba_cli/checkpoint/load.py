@@ -61,7 +61,7 @@ def find_weights(name_or_path: str | Path) -> Path:
     if isinstance(name_or_path, Path) or path.exists() or named_as_file:
         return path
     if hub_id is None:
-        raise unknown_model(text, entries)
+        raise unknown_model(text, entries, or_file=True)
     try:
         return pull_id(hub_id)
     except MissingError as error:  # perhaps it was meant as a path
@@ -70,13 +70,22 @@ def find_weights(name_or_path: str | Path) -> Path:
         ) from error
 
 
-def unknown_model(name: str, entries: dict[str, Entry]) -> CheckpointError:
-    """The error for a name that means nothing, with what it might have meant."""
+def unknown_model(
+    name: str, entries: dict[str, Entry], *, or_file: bool = False
+) -> CheckpointError:
+    """The error for a name that means nothing, with what it might have meant.
+
+    Args:
+        name: that was given.
+        entries: the models that have one.
+        or_file: whether a path or Hub ID could have been given as well.
+    """
     close = difflib.get_close_matches(name, entries, n=1)
     guess = f"Did you mean {close[0]}? " if close else ""
+    others = "Otherwise give the path of a .safetensors file or owner/repo on the Hub"
     return CheckpointError(
         f"Unknown model: {name} (known: {', '.join(entries)})",
-        hint=f"{guess}Otherwise give the path of a .safetensors file or owner/repo on the Hub",
+        hint=guess + others if or_file else guess or "`vfimamba weights list` shows them",
     )
 
 

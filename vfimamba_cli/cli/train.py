@@ -74,7 +74,9 @@ def train(
     scan: Annotated[
         str, typer.Option(help="auto, triton, mamba_cuda, chunked or reference")
     ] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of the first weights and every draw")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Of the first weights and every draw")
+    ] = 0,
 ) -> None:
     """Train a network on a folder of videos; Ctrl-C saves and stops.
 

@@ -163,7 +163,8 @@ def name_shot(name: str, number: int, count: int) -> str:
 def find_files(folder: Path, suffixes: frozenset[str], kind: str) -> Sequence[Path]:
     """The files of `folder` that end in one of `suffixes`, sorted by name."""
     if not folder.is_dir():
-        raise InputError(f"No such folder: {folder}", hint=f"Name a folder of {kind}s")
+        what = "A file, not a folder" if folder.exists() else "No such folder"
+        raise InputError(f"{what}: {folder}", hint=f"Name a folder of {kind}s")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
     if not paths:
         raise InputError(

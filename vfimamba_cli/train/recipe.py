@@ -102,8 +102,8 @@ class Recipe:
             raise ValueError("a recipe needs steps or minutes")
         for name in ("steps", "minutes", "batch", "lr"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be above 0, got {value}")
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be a number above 0, got {value}")
         if not math.isclose(sum(phase.length for phase in self.phases), 1):
             raise ValueError("the lengths of the phases must add up to 1")
 

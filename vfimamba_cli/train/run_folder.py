@@ -213,6 +213,21 @@ class RunFolder:
             CheckpointError: the file is damaged.
             OptionError: the run was started with other options or on other clips.
         """
+        state = self.read(recipe)
+        if different := differences(state.samples, samples):
+            raise OptionError(
+                f"The run was started on other clips or photographs: {different}: {self.path}",
+                hint=f"Name its --data and --photos with --resume. {self.another_run}",
+            )
+        return state
+
+    def read(self, recipe: Recipe) -> RunState:
+        """The state of the run, which must have been started with `recipe`.
+
+        Raises:
+            CheckpointError: the file is damaged.
+            OptionError: the run was started with other options.
+        """
         try:
             values = torch.load(self.state, map_location="cpu", weights_only=True)
             state = RunState(**{**values, "recipe": json.loads(values["recipe"])})
@@ -223,21 +238,21 @@ class RunFolder:
             TypeError,
             AttributeError,
             EOFError,
+            ValueError,
         ) as error:
-            raise CheckpointError(
-                f"The state of the run is damaged: {self.state}", hint=self.another_run
-            ) from error
+            raise self.damaged() from error
         if different := differences(state.recipe, json.loads(json.dumps(recipe.to_dict()))):
             raise OptionError(
                 f"The run was started with other options: {different}: {self.path}",
                 hint=f"Repeat its options with --resume. {self.another_run}",
             )
-        if different := differences(state.samples, samples):
-            raise OptionError(
-                f"The run was started on other clips or photographs: {different}: {self.path}",
-                hint=f"Name its --data and --photos with --resume. {self.another_run}",
-            )
         return state
+
+    def damaged(self) -> CheckpointError:
+        """The error for a state that cannot be gone on from."""
+        return CheckpointError(
+            f"The state of the run is damaged: {self.state}", hint=self.another_run
+        )
 
     @property
     def another_run(self) -> str:

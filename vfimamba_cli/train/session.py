@@ -121,7 +121,9 @@ def dry_run(session: Session, recipe: Recipe, *, announce: Announce) -> None:
     with joined_processes(session.device) as processes:
         say = announce if processes.is_first else lambda _: None
         share = processes.share_of(recipe.batch)
-        RunFolder(session.out).check(resume=session.resume)
+        folder = RunFolder(session.out)
+        folder.check(resume=session.resume)
+        done = folder.read(recipe).step if session.resume else 0
         if session.validation is not None:
             find_files(session.validation, VIDEO_SUFFIXES, "video")
         device = set_up(own_device(session, processes))
@@ -130,6 +132,8 @@ def dry_run(session: Session, recipe: Recipe, *, announce: Announce) -> None:
         survey(recipe, data=session.data, photos=session.photos, announce=say)
         for line in describe_recipe(recipe):
             say(line)
+        if session.resume:
+            say(f"goes on at step {done}; what follows is of the whole run")
         network.train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         objective = Objective(network, choose_precision(device))
         crops = sorted({phase.crop for phase in recipe.phases})

@@ -80,14 +80,22 @@ class Trainer:
         return self.seconds_before + time.monotonic() - self.began
 
     def resume(self) -> None:
-        """Go on where the run in the folder stopped."""
+        """Go on where the run in the folder stopped.
+
+        Raises:
+            CheckpointError: its state is damaged, or of another network.
+            OptionError: as `RunFolder.load`.
+        """
         first = self.processes.is_first
         found = self.folder.load(self.recipe, self.batches.fingerprint) if first else None
         state = self.processes.from_first(found)
-        self.network.load_state_dict(state.weights)
-        self.ema.network.load_state_dict(state.average)
-        self.optimizer.load_state_dict(state.optimizer)
-        self.scaler.load_state_dict(state.scaler)
+        try:
+            self.network.load_state_dict(state.weights)
+            self.ema.network.load_state_dict(state.average)
+            self.optimizer.load_state_dict(state.optimizer)
+            self.scaler.load_state_dict(state.scaler)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise self.folder.damaged() from error
         self.step, self.seconds, self.seconds_before = state.step, state.seconds, state.seconds
         self.logbook.forget_after(self.step)
 
@@ -183,7 +191,10 @@ class Trainer:
         host = to_device(np.array([stopped(), self.clock], np.float32), self.norm.device)
         numbers = torch.cat((torch.stack((loss.detach(), error, self.norm)), host))
         readback = Readback(self.processes.gather(numbers).flatten())
-        self.objective.backward(self.scaler.scale(loss))
+        # A CPU knows already whether this step ends the run, and its kernels do not bear motion
+        # that is no number: they read beyond their memory.
+        if loss.device.type != "cpu" or loss.isfinite():
+            self.objective.backward(self.scaler.scale(loss))
         return readback
 
     def finish(self, batch: TripletBatch, numbers: Readback, window: Window) -> None:
