@@ -53,6 +53,7 @@ def test_a_folder_of_clips_becomes_a_checkpoint(folders):
         (("--steps", 1, "--resume"), 2, "No run to resume"),
         (("--steps", 1, "--resume", "--init", "mine"), 2, "--init starts from those in mine"),
         (("--steps", 1, "--model", "vfimamba-xl"), 5, "Did you mean"),
+        (("--steps", 1, "--val-every", 1), 2, "nothing says on what"),
         (("--steps", 1, "--lr", "inf"), 2, "lr must be a number above 0, got inf"),
         (("--steps", 1, "--seed", 10**20), 2, "less than or equal to"),
         (("--steps", 1, "--model", "tiny", "--photos", __file__), 3, "A file, not a folder"),

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from vfimamba_cli.cli.errors import ENDINGS, handling, user_errors
+from vfimamba_cli.errors import OptionError
 
 
 class ColumnMerge(StrEnum):
@@ -85,6 +86,11 @@ def train(
     from vfimamba_cli.train import distributed, recipes, session, sources  # torch and av load here
 
     with user_errors():
+        if val_every is not None and val is None:
+            raise OptionError(
+                "--val-every says when to validate, but nothing says on what",
+                hint="Name a folder of videos to hold out with --val",
+            )
         recipe = recipes.make_recipe(
             stage,
             real=sources.has_published_sets(data) and stage in recipes.STRATEGIES,
