@@ -146,7 +146,8 @@ def test_a_dry_run_refuses_to_go_on_with_other_options(folders):
     assert train(folders, *small).exit_code == 0
     done = train(folders, *small, "--resume", "--dry-run")
     assert done.exit_code == 0, done.output
-    assert "goes on at step 1" in done.stdout
+    assert "interleaved frames, from step 1\n" in done.stdout
+    assert "of the whole run, with the steps that are done" in done.stdout
     for dry in (("--dry-run",), ()):
         done = train(folders, *small, "--resume", "--seed", 5, *dry)
         assert (done.exit_code, "seed was 0, now 5" in done.stderr) == (2, True), done.output

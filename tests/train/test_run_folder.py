@@ -133,6 +133,19 @@ def other_network(state):
     state["weights"][name] = state["weights"][name].flatten()[:-1]
 
 
+def test_a_state_for_which_memory_is_short_is_not_called_damaged(tmp_path, monkeypatch):
+    trainer = trainer_in(tmp_path)
+    trainer.run(stop_after(trainer, 1))
+    later = trainer_in(tmp_path)
+
+    def fail(_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(later.optimizer, "load_state_dict", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        later.resume()
+
+
 @pytest.mark.parametrize("spoil", [other_recipe, other_network])
 def test_a_state_that_can_be_read_and_not_used_is_refused(tmp_path, spoil):
     trainer = trainer_in(tmp_path)

@@ -172,7 +172,8 @@ class Function:
             return self.function(question.first.clone(), question.second.clone(), times)
         except SystemExit as error:
             raise MethodError(
-                f"{self.name} ended the program (exit code {error.code}): {question}"
+                f"{self.name} ended the program (exit code {error.code}): {question}",
+                hint="Where it cannot make the frames, it should raise an exception that says why",
             ) from error
         except Exception as error:
             error.add_note(f"while {self.name} made {question.clip} for {question.protocol.name}")

@@ -118,7 +118,10 @@ class Pending:
         """Raises MethodError if a pixel is not a number."""
         if not self.finite:
             where = f"{self.clip.name}, {self.protocol.name}"
-            raise MethodError(f"{self.method} made pixels that are not numbers: {where}")
+            raise MethodError(
+                f"{self.method} made pixels that are not numbers: {where}",
+                hint="Call it on that clip's given frames alone, and see where they come from",
+            )
         psnr, ssim, *lpips = (
             dict(zip(self.numbers, row, strict=True)) for row in self.values.tolist()
         )

@@ -192,10 +192,11 @@ def open_session(request: Request) -> Session:
     totals = [group.total for group in groups]
     most = None if None in totals else max(filter(None, totals), default=0)
     places = find_places(request.device)[:most]
-    if groups[0].total is not None and len(places) < 2:
+    alone = len(places) < 2
+    if alone and groups[0].total is not None:  # else finding the first clip is decoding already
         first = groups[0]
         groups[0] = replace(first, clips=begin_first(first.clips, first.protocols))
-    with warming_up(str(device), partial(rehearse, protocols)):
+    with warming_up(str(device), partial(rehearse, protocols) if alone else None):
         methods = find_methods(request, device)
     lpips, why_not = find_lpips(device) if request.lpips else (None, "")
     return Session(
@@ -203,7 +204,7 @@ def open_session(request: Request) -> Session:
         methods=methods,
         groups=tuple(groups),
         device=device,
-        places=places if len(places) > 1 else (),
+        places=() if alone else places,
         lpips=lpips,
         why_no_lpips=why_not,
     )

@@ -30,7 +30,7 @@ def warming_up(name: str, also: Callable[[torch.device], object] | None = None) 
     def work() -> None:
         touch(device, default_dtype(device))
         if also is not None:
-            with suppress(RuntimeError):  # as there
+            with suppress(RuntimeError):  # it fails again where it matters, as in `touch`
                 also(device)
 
     thread = Thread(target=work, name="warm-up")

@@ -128,12 +128,12 @@ def dry_run(session: Session, recipe: Recipe, *, announce: Announce) -> None:
             find_files(session.validation, VIDEO_SUFFIXES, "video")
         device = set_up(own_device(session, processes))
         network = make_network(session, recipe, device)
-        say(describe_network(network, session, recipe))
+        say(describe_network(network, session, recipe, at_step=done))
         survey(recipe, data=session.data, photos=session.photos, announce=say)
         for line in describe_recipe(recipe):
             say(line)
-        if session.resume:
-            say(f"goes on at step {done}; what follows is of the whole run")
+        if done:
+            say("what follows is of the whole run, with the steps that are done")
         network.train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         objective = Objective(network, choose_precision(device))
         crops = sorted({phase.crop for phase in recipe.phases})

@@ -12,6 +12,7 @@ from vfimamba_cli.data.augment import to_device
 from vfimamba_cli.data.batches import TripletBatches
 from vfimamba_cli.data.triplet import TripletBatch
 from vfimamba_cli.model.vfimamba import VFIMamba
+from vfimamba_cli.ops.device import is_out_of_memory
 from vfimamba_cli.train.ahead import BatchesAhead
 from vfimamba_cli.train.distributed import GradientMean, Processes
 from vfimamba_cli.train.ema import Ema
@@ -95,6 +96,8 @@ class Trainer:
             self.optimizer.load_state_dict(state.optimizer)
             self.scaler.load_state_dict(state.scaler)
         except (RuntimeError, ValueError, KeyError) as error:
+            if is_out_of_memory(error):
+                raise
             raise self.folder.damaged() from error
         self.step, self.seconds, self.seconds_before = state.step, state.seconds, state.seconds
         self.logbook.forget_after(self.step)
